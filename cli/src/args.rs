@@ -178,6 +178,8 @@ mod tests {
         check("fsdfs drain", true);
         check("fsdfs drain --undo", true);
         check("fsdfs drain --undo --wait", false);
+        check("fsdfs drain --disk /mnt/a --wait", true);
+        check("fsdfs drain --disk /mnt/a --undo", true);
         check("fsdfs leave --wait --yes", true);
         check("fsdfs members remove bob --yes", true);
         check("fsdfs back --daily", true);

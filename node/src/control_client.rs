@@ -299,6 +299,16 @@ impl ControlClient {
         self.post(route::DISKS, new).await
     }
 
+    /// How far the disks are emptied that are to be.
+    pub async fn disk_drains(&self) -> Outcome<control::DiskDrainListing> {
+        self.get(route::DISK_DRAIN, &[]).await
+    }
+
+    /// Has a disk emptied, or ends that.
+    pub async fn change_disk_drain(&self, change: &control::DiskDrainChange) -> Outcome<control::DiskDrainAnswer> {
+        self.post(route::DISK_DRAIN, change).await
+    }
+
     /// How safe everything below a path is.
     pub async fn safe(&self, volume: &str, path: &[u8], all: bool) -> Outcome<control::SafetyReport> {
         let all: &[u8] = if all { b"true" } else { b"false" };

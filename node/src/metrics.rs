@@ -110,6 +110,29 @@ pub struct MissingDisk {
     pub why: String,
 }
 
+/// A disk that its owner wants to be emptied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrainState {
+    /// Which.
+    pub disk: DiskId,
+    /// Its folder.
+    pub path: PathBuf,
+    /// Every good copy on it is on another disk of this node, too.
+    pub may_be_unplugged: bool,
+    /// What is left is known.
+    pub is_counted: bool,
+    /// Blocks that are on no other disk of this node.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Copied in a second, if that is known.
+    pub bytes_per_s: Option<u64>,
+    /// Copies that the disk does not give back any more: those of other members are used.
+    pub unreadable: u64,
+    /// No other disk takes more now.
+    pub is_stuck: bool,
+}
+
 /// What can be read off a store while it runs.
 pub trait StoreGauges: Send + Sync {
     /// Counts since the store was opened.
@@ -118,6 +141,8 @@ pub trait StoreGauges: Send + Sync {
     fn scrub(&self) -> ScrubState;
     /// Disks that serve.
     fn disks(&self) -> Vec<DiskState>;
+    /// Disks that are being emptied.
+    fn drained(&self) -> Vec<DrainState>;
     /// Storage folders that are not in use.
     fn missing(&self) -> Vec<MissingDisk>;
     /// Where the bytes of each disk are.

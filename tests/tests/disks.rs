@@ -182,3 +182,74 @@ fn a_new_disk_is_begun_while_the_node_is_off_and_never_where_another_nodes_is() 
     cluster.wait_connected()?;
     all_safe(&cluster.nodes[1])
 }
+
+/// Gives a node that is off a second disk.
+fn add_disk(node: &ClusterNode, folder: &Path) -> Result<()> {
+    let file = node.home.join("config.toml");
+    let config = fs::read_to_string(&file)?;
+    let section = format!("\n[[storage]]\npath = \"{}\"\nsize = \"8 GiB\"\n", folder.display());
+    Ok(fs::write(&file, config + &section)?)
+}
+
+/// What `drain --disk` says; its exit code is that of it.
+fn drain(node: &ClusterNode, folder: &Path) -> Result<Value> {
+    let out = node.run(["--json".as_ref(), "drain".as_ref(), "--disk".as_ref(), folder.as_os_str()])?;
+    let said: Value = serde_json::from_slice(&out.stdout).with_context(|| format!("{out:?}"))?;
+    ensure!(out.status.code() == Some(if said["may_be_unplugged"] == true { 0 } else { 1 }), "{out:?}");
+    Ok(said)
+}
+
+#[test]
+fn a_disk_of_a_node_that_stays_is_emptied_and_nothing_is_lost_with_it() -> Result<()> {
+    let mut cluster = filled()?;
+    let (first, second) = (blocks(&cluster.nodes[2]), cluster.nodes[2].home.join("more"));
+    let node = &mut cluster.nodes[2];
+    let alone = node.run(["drain".as_ref(), "--disk".as_ref(), first.as_os_str()])?;
+    let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+    ensure!(alone.status.code() == Some(2) && said.contains("no other disk of this node"), "{said}");
+    node.stop()?;
+    add_disk(node, &second)?;
+    node.up()?;
+    cluster.wait_connected()?;
+    all_safe(&cluster.nodes[2])?;
+    let before = received(&cluster.nodes[2].status()?);
+
+    let said = drain(&cluster.nodes[2], &first)?;
+    ensure!(said["draining"] == true, "{said}");
+    let node = &mut cluster.nodes[2];
+    node.kill()?;
+    node.up()?;
+    let node = &cluster.nodes[2];
+    wait_for(PATIENCE, "it to go on after a restart", || {
+        let status = node.status()?;
+        let disks = status["disks"].as_array().into_iter().flatten();
+        Ok(disks.into_iter().any(|disk| disk["condition"] == "draining" && disk["path"] == *first.to_string_lossy()))
+    })?;
+    node.expect(&[0], ["drain".as_ref(), "--wait".as_ref(), "--disk".as_ref(), first.as_os_str()])?;
+    let said = drain(node, &first)?;
+    ensure!(said["may_be_unplugged"] == true && said["blocks_left"] == 0 && said["unreadable"] == 0, "{said}");
+    cluster.wait_connected()?;
+    let from_others = received(&cluster.nodes[2].status()?);
+    ensure!(from_others < 1 << 20, "{from_others} bytes came from others: {before} before");
+
+    // What is put now goes to the other one.
+    let more = cluster.scratch("later");
+    tree::random_file(&more, 1 << 20, 99)?;
+    cluster.nodes[2].expect(&[0, 1], ["put".as_ref(), more.as_os_str(), "/later".as_ref()])?;
+    ensure!(drain(&cluster.nodes[2], &first)?["may_be_unplugged"] == true);
+    let node = &mut cluster.nodes[2];
+    node.stop()?;
+    fs::remove_dir_all(&first)?;
+    let file = node.home.join("config.toml");
+    let config = fs::read_to_string(&file)?;
+    let begin = config.find("\n[[storage]]\n").context("a storage section")?;
+    let end = config.rfind("\n[[storage]]\n").context("another one")?;
+    fs::write(&file, format!("{}{}", &config[..begin], &config[end..]))?;
+    node.up()?;
+    cluster.wait_connected()?;
+    let node = &cluster.nodes[2];
+    ensure!(missing(&node.status()?).is_empty());
+    all_safe(node)?;
+    ensure!(received(&node.status()?) < 1 << 20, "nothing has to come from others: {}", node.status()?);
+    all_read(&cluster, "emptied")
+}

@@ -1,10 +1,11 @@
 //! `fsdfs drain` and `fsdfs leave`: ending a node without losing anything.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fsdfs_proto::control::{DrainAnswer, MemberEntry};
+use fsdfs_proto::control::{DiskDrainAnswer, DiskDrainChange, DrainAnswer, MemberEntry};
 
 use crate::api::DaemonApi;
 use crate::app::AppContext;
@@ -16,14 +17,21 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Between two lines about it.
 const SAY: Duration = Duration::from_secs(30);
 
-/// Hand over all that this node holds to the other members, and say how far that is.
+/// Hand over all that this node holds to the other members, or empty one of its disks; and say how far that is.
 ///
 /// Placement gives this node nothing from now on, also after a restart, until `fsdfs drain --undo`; it goes on serving what it
 /// has, and its users go on reading and writing. Nothing is deleted here. It "may be unplugged" when every block on it was found
 /// with all members that it is assigned to, since the last thing that was written, and no change is on this node only. Exit code 0:
 /// it may be unplugged; 1: not yet.
+///
+/// With --disk only that disk is emptied: what is on it is copied to the other disks of this node, nothing new comes there, also
+/// after a restart, and the node goes on as a holder of what its other disks offer. The disk "may be unplugged" when everything on
+/// it was found on another disk of this node, since the last thing that was written there. Nothing is deleted from it.
 #[derive(Args, Clone, Debug)]
 pub struct DrainCommand {
+    /// Empty this disk only: its folder, as config.toml has it.
+    #[arg(long, value_name = "PATH")]
+    disk: Option<PathBuf>,
     /// Be a holder again, as before.
     #[arg(long, conflicts_with = "wait")]
     undo: bool,
@@ -50,6 +58,9 @@ pub struct LeaveCommand {
 impl DrainCommand {
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
+        if let Some(disk) = &self.disk {
+            return self.of_disk(app, disk).await;
+        }
         let api = app.api()?;
         let mut drain = api.client().change_drain(!self.undo).await.map_err(|error| api.stop(&error))?;
         if self.undo {
@@ -63,6 +74,64 @@ impl DrainCommand {
         app.output.result(&drain, app.program.in_hint(&(shown(&drain) + "\n")))?;
         Ok(if drain.may_be_unplugged { ExitStatus::Fine } else { ExitStatus::Attention })
     }
+}
+
+impl DrainCommand {
+    async fn of_disk(&self, app: &AppContext, disk: &Path) -> CliResult {
+        let path = std::path::absolute(disk).unwrap_or_else(|_| disk.to_owned());
+        let Some(path) = path.to_str() else {
+            return problem("the path is not UTF-8", "name the disk by another path in config.toml");
+        };
+        let api = app.api()?;
+        let change = DiskDrainChange { path: path.to_owned(), drain: !self.undo };
+        let mut drain = api.client().change_disk_drain(&change).await.map_err(|error| api.stop(&error))?;
+        if self.undo {
+            let said = format!("{} takes blocks again", escape::name(drain.path.as_bytes()));
+            return app.output.done(&drain, said).map(|()| ExitStatus::Fine);
+        }
+        let mut said: Option<Instant> = None;
+        while self.wait && !drain.may_be_unplugged {
+            if said.is_none_or(|at| at.elapsed() >= SAY) {
+                app.output.note(&disk_shown(&drain));
+                said = Some(Instant::now());
+            }
+            tokio::time::sleep(LOOK).await;
+            let all = api.client().disk_drains().await.map_err(|error| api.stop(&error))?.disks;
+            let Some(now) = all.into_iter().find(|disk| disk.path == path) else {
+                return problem("the disk is not emptied any more, or is gone", "run it again to go on");
+            };
+            drain = now;
+        }
+        app.output.result(&drain, app.program.in_hint(&(disk_shown(&drain) + "\n")))?;
+        Ok(if drain.may_be_unplugged { ExitStatus::Fine } else { ExitStatus::Attention })
+    }
+}
+
+/// How far a disk is.
+fn disk_shown(drain: &DiskDrainAnswer) -> String {
+    let path = escape::name(drain.path.as_bytes());
+    let mut text = if drain.may_be_unplugged {
+        format!(
+            "{path} may be unplugged: everything on it is on another disk of this node, too; take it out of config.toml when you do"
+        )
+    } else if !drain.counted {
+        "not yet: what is left is being counted".to_owned()
+    } else {
+        let blocks = human::count(drain.blocks_left, "block", "blocks");
+        let mut line = format!("not yet: {blocks}, {} left", human::size(drain.bytes_left));
+        if let (Some(rate), Some(seconds)) = (drain.bytes_per_s, drain.seconds_left) {
+            line += &format!(", {}, {} left", human::speed(rate), human::span(seconds));
+        }
+        line
+    };
+    if drain.stuck {
+        text += "\n  the other disks of this node take no more now: they are full, or one of them does not work ('fsdfs disk')";
+    }
+    if drain.unreadable > 0 {
+        let copies = human::count(drain.unreadable, "block", "blocks");
+        text += &format!("\n  cannot be read from it any more: {copies}; the copies of other members are used");
+    }
+    text
 }
 
 impl LeaveCommand {
@@ -183,6 +252,19 @@ pub(super) fn ask(question: &str) -> CliResult<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_disk_it_is_said_what_is_left_and_why_it_does_not_go_on() {
+        let counting = DiskDrainAnswer { path: "/a".into(), draining: true, ..DiskDrainAnswer::default() };
+        assert!(disk_shown(&counting).contains("being counted"));
+        let stuck =
+            DiskDrainAnswer { counted: true, blocks_left: 3, bytes_left: 5 << 20, stuck: true, ..counting.clone() };
+        let text = disk_shown(&stuck);
+        assert!(text.starts_with("not yet: 3 blocks, 5.0 MiB left\n") && text.contains("take no more now"), "{text}");
+        let done = DiskDrainAnswer { counted: true, may_be_unplugged: true, unreadable: 1, ..counting };
+        let text = disk_shown(&done);
+        assert!(text.starts_with("/a may be unplugged: ") && text.contains("any more: 1 block;"), "{text}");
+    }
 
     #[test]
     fn it_is_said_what_is_left_and_what_is_waited_for() {

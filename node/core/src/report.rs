@@ -550,7 +550,8 @@ impl DiskState {
 /// The same of several disks together.
 pub fn full_percent(disks: impl IntoIterator<Item = DiskState>) -> u8 {
     let (mut quota, mut room) = (0u128, 0u128);
-    for disk in disks {
+    // What is emptied gives nothing, and takes nothing of what the others give.
+    for disk in disks.into_iter().filter(|disk| disk.condition != DiskCondition::Draining) {
         quota += u128::from(disk.quota_bytes);
         room += if disk.takes_blocks() { u128::from(disk.room_bytes.min(disk.quota_bytes)) } else { 0 };
     }

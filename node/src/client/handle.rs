@@ -14,7 +14,7 @@ use fsdfs_core::seam::{
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{PoolRules, Role, SecretKey, Ticket};
-use fsdfs_proto::ids::{BlockId, FactId, NodeId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -196,6 +196,11 @@ impl Client {
     /// Hands over all that this node holds, or makes it a holder again.
     pub async fn change_drain(&self, drain: bool) -> Result<DrainReport, ClientError> {
         ask!(self, Command::ChangeDrain { drain } => Drain).map(|report| *report)
+    }
+
+    /// Has one disk emptied, or ends that.
+    pub async fn change_disk_drain(&self, disk: DiskId, drain: bool) -> Result<DrainReport, ClientError> {
+        ask!(self, Command::ChangeDiskDrain { disk, drain } => Drain).map(|report| *report)
     }
 
     /// States that a member stands for itself.

@@ -9,7 +9,7 @@ use fsdfs_core::engine::Engine;
 use fsdfs_core::seam::{Effect, GetOutcome, Input, OpId, Reply};
 use fsdfs_core::tree::{JobDone, TreeError};
 use fsdfs_proto::codec::FormatError;
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{DiskId, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::task_completion::TaskCompletion;
@@ -31,6 +31,8 @@ pub(super) struct EffectRunner {
     /// What the gate and Kademlia were told last.
     gate_version: Option<u64>,
     told: BTreeMap<NodeId, Vec<String>>,
+    /// Disks that the store empties.
+    drained: Vec<DiskId>,
 }
 
 impl EffectRunner {
@@ -43,7 +45,7 @@ impl EffectRunner {
         shared: watch::Sender<VolumeState>,
     ) -> Self {
         let (replies, told) = (BTreeMap::new(), BTreeMap::new());
-        Self { net, keeper, store, pool, done, shared, replies, gate_version: None, told }
+        Self { net, keeper, store, pool, done, shared, replies, gate_version: None, told, drained: Vec::new() }
     }
 
     /// The network.
@@ -91,6 +93,11 @@ impl EffectRunner {
             self.gate_version = Some(engine.gate_version());
             self.keeper.update(engine.facts().clone());
             self.tell_addresses(engine);
+        }
+        let drained = engine.drained_disks();
+        if self.drained != drained {
+            self.store.drain(drained.clone());
+            self.drained = drained;
         }
         let shared = Self::shared(engine);
         self.shared.send_if_modified(|known| {

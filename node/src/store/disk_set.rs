@@ -14,9 +14,8 @@ use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use crate::clock::wall_ms;
 use crate::metrics::{DiskUsage, MissingDisk, StoreCounters};
-use crate::store::disk::appender::WriteRejection;
 use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
-use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob, WriteRejection};
 use crate::store::disk::room::RoomFor;
 use crate::store::error::StoreNotice;
 use crate::store::index::IndexEntry;
@@ -287,20 +286,22 @@ impl DiskSet {
     /// The disk that holds it. A renewal also revives what is condemned, and a failing disk takes none.
     fn possession(&self, id: &BlockId, renewing: bool) -> Result<usize, Possession> {
         let mut otherwise = Possession::No;
-        let mut failing = None;
+        let (mut drained, mut failing) = (None, None);
         for (place, disk) in self.disks().iter().enumerate() {
             match disk.look_up(id) {
                 Ok(Some(entry)) if entry.is_held() || renewing && entry.is_whole() => {
-                    if !renewing || disk.health() == DiskHealth::Good {
+                    let is_good = disk.health() == DiskHealth::Good;
+                    if !renewing || is_good && !disk.is_drained() {
                         return Ok(place);
                     }
-                    failing = failing.or(Some(place));
+                    let last_choice = if is_good { &mut drained } else { &mut failing };
+                    *last_choice = last_choice.or(Some(place));
                 }
                 Err(ReadDone::NotYet) => otherwise = Possession::NotYet,
                 _ => {}
             }
         }
-        failing.ok_or(otherwise)
+        drained.or(failing).ok_or(otherwise)
     }
 
     fn answer_list(&self, after: Option<BlockId>, max: usize, answer: DiskReply) {
@@ -342,7 +343,8 @@ impl DiskSet {
         }
         let id = write.block.id();
         let holds = |disk: &DiskHandle| {
-            disk.health() == DiskHealth::Good && matches!(disk.look_up(&id), Ok(Some(entry)) if entry.is_whole())
+            let takes = disk.health() == DiskHealth::Good && !disk.is_drained();
+            takes && matches!(disk.look_up(&id), Ok(Some(entry)) if entry.is_whole())
         };
         let disks = self.disks();
         let holder = (!holds(here)).then(|| disks.iter().find(|disk| holds(disk))).flatten();
@@ -367,7 +369,9 @@ impl DiskSet {
     /// Hands a write to the disk that was chosen for it, or to another one.
     pub fn route(&self, chosen: Option<DiskId>, write: WriteJob) {
         let tried: BTreeSet<DiskId> = write.tried.iter().copied().collect();
-        let open = |disk: &&Arc<DiskHandle>| disk.health() == DiskHealth::Good && !tried.contains(&disk.id);
+        let open = |disk: &&Arc<DiskHandle>| {
+            disk.health() == DiskHealth::Good && !tried.contains(&disk.id) && !disk.is_drained()
+        };
         let disks = self.disks();
         let candidates = || disks.iter().filter(open);
         let chosen = candidates().find(|disk| Some(disk.id) == chosen);

@@ -7,6 +7,7 @@
 mod config;
 mod disk;
 mod disk_set;
+mod drain;
 mod error;
 mod fs;
 mod index;
@@ -41,6 +42,7 @@ use disk::handle::{DiskHandle, NoticeSink};
 use disk::job::{DeleteJob, DiskJob, DiskReply, WriteJob};
 use disk::open::DiskOpener;
 use disk_set::{DiskSet, ReaderJob};
+use drain::{DrainJob, Drainer};
 pub use error::{StoreError, StoreNotice};
 use fs::FileSystem;
 use index::IndexFactory;
@@ -50,7 +52,7 @@ use log::LogFolder;
 use scrub::Scrubber;
 use threads::HomeJob;
 
-use crate::metrics::{DiskUsage, MissingDisk, ScrubState, StoreCounters, StoreGauges, StoreMetrics};
+use crate::metrics::{DiskUsage, DrainState, MissingDisk, ScrubState, StoreCounters, StoreGauges, StoreMetrics};
 
 /// Threads that read: enough to keep a hard disk's queue busy, few enough not to bury it.
 const READERS: usize = 4;
@@ -80,6 +82,8 @@ struct StoreThreads {
     attach: Sender<AttachJob>,
     /// Ends the thread that looks for damage.
     scrub: Sender<()>,
+    /// To the thread that empties disks.
+    drain: Sender<DrainJob>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     writers: DiskWriters,
     _home_lock: FolderLock,
@@ -181,6 +185,11 @@ impl Store {
         }
     }
 
+    /// Empties these disks, and none else: what is on them is copied to the others.
+    pub fn drain(&self, disks: Vec<DiskId>) {
+        let _ = self.0.drain.send(DrainJob::Disks(disks));
+    }
+
     /// Reads on the calling thread, which may wait for the disk.
     pub fn read_now(&self, id: &BlockId) -> ReadDone {
         self.0.shared.note_used();
@@ -260,6 +269,10 @@ impl StoreGauges for Store {
         self.0.shared.counters.read()
     }
 
+    fn drained(&self) -> Vec<DrainState> {
+        drain::states(&self.0.shared)
+    }
+
     fn scrub(&self) -> ScrubState {
         scrub::state(&self.0.shared)
     }
@@ -276,12 +289,14 @@ impl StoreThreads {
         let (readers, questions) = mpsc::channel();
         let (attach, stopped) = mpsc::channel();
         let (scrub, scrub_stopped) = mpsc::channel();
+        let (drain, drain_jobs) = mpsc::channel();
         let handle = Self {
             shared: shared.clone(),
             home,
             readers,
             attach,
             scrub,
+            drain,
             threads: Mutex::default(),
             writers: DiskWriters::default(),
             _home_lock: home_lock,
@@ -295,6 +310,8 @@ impl StoreThreads {
             let scrubber = Scrubber::new(shared.clone(), round, scrub_stopped);
             handle.spawn("scrub", move || scrubber.run())?;
         }
+        let drainer = Drainer::new(shared.clone(), drain_jobs);
+        handle.spawn("drain", move || drainer.run())?;
         let questions = Arc::new(Mutex::new(questions));
         for number in 0..READERS {
             let (shared, questions) = (shared.clone(), questions.clone());
@@ -315,6 +332,7 @@ impl StoreThreads {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = self.attach.send(AttachJob::Stop);
         let _ = self.scrub.send(());
+        let _ = self.drain.send(DrainJob::Stop);
         let _ = self.home.send(HomeJob::Stop);
         for _ in 0..READERS {
             let _ = self.readers.send(ReaderJob::Stop);

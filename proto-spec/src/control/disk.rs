@@ -51,6 +51,8 @@ pub enum DiskCondition {
     Offline,
     /// Nothing is in its folder: it is not mounted, or lost.
     Missing,
+    /// Its owner has it emptied.
+    Draining,
     /// A condition of a later version.
     #[serde(other)]
     Other,
@@ -95,4 +97,47 @@ pub struct BlocksToPull {
     pub bytes: u64,
     /// Of many blocks a sample was counted.
     pub estimated: bool,
+}
+
+/// Empties a disk of a node that stays, or ends that.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskDrainChange {
+    /// The disk's folder.
+    pub path: String,
+    /// Which of the two.
+    pub drain: bool,
+}
+
+/// How far a disk is emptied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskDrainAnswer {
+    /// Its folder.
+    pub path: String,
+    /// It is emptied: it gets nothing new.
+    pub draining: bool,
+    /// Nothing is lost with this disk: each copy on it that can be read was found on another disk of this node, all of which work,
+    /// and nothing was written on it since.
+    pub may_be_unplugged: bool,
+    /// Whether what is left was counted.
+    pub counted: bool,
+    /// Blocks that are on no other disk of this node.
+    pub blocks_left: u64,
+    /// Their bytes.
+    pub bytes_left: u64,
+    /// Bytes that are copied in a second, if that is known.
+    pub bytes_per_s: Option<u64>,
+    /// Seconds until nothing is left, at that rate.
+    pub seconds_left: Option<u64>,
+    /// Copies that the disk does not give back any more; those of other members are used.
+    pub unreadable: u64,
+    /// The other disks take no more now: they are full, or do not work.
+    pub stuck: bool,
+}
+
+/// The disks that are to be emptied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskDrainListing {
+    /// How far each is.
+    pub disks: Vec<DiskDrainAnswer>,
 }

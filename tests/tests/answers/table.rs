@@ -83,6 +83,7 @@ const ROWS: &[(&str, Ends)] = &[
     ("plan drain nope", Failed(&["nope"])),
     ("members revoke nope --yes", Failed(&["nope"])),
     ("disk new #/nope", Failed(&["nope"])),
+    ("drain --disk #/nope", Failed(&["nope"])),
     ("meet nope", Failed(&["nope"])),
     ("admins", Fine),
     ("admins add node0 --root-key #/nope", Failed(&["nope"])),

@@ -162,6 +162,7 @@ pub fn condition(disk: &DiskStatus) -> &'static str {
         DiskCondition::Failing => ", failing",
         DiskCondition::Offline => ", offline",
         DiskCondition::Missing => ", missing",
+        DiskCondition::Draining => ", draining",
         DiskCondition::ReadOnly => ", read-only",
         DiskCondition::Good | DiskCondition::Other if disk.read_only => ", read-only",
         DiskCondition::Good | DiskCondition::Other => "",

@@ -62,6 +62,12 @@ impl Engine {
                 Ok(()) => cx.raise(Event::DrainChanged { op }),
                 Err(refusal) => cx.reply(op, Reply::Refused(refusal)),
             },
+            Command::ChangeDiskDrain { disk, drain } => {
+                match admin::change_disk_drain(cx, &mut self.gossip, disk, drain) {
+                    Ok(()) => cx.raise(Event::DrainChanged { op }),
+                    Err(refusal) => cx.reply(op, Reply::Refused(refusal)),
+                }
+            }
             Command::RemoveMember { node } => admin::remove_member(cx, &mut self.gossip, op, node),
             Command::ClusterMap => {
                 cx.reply(op, Reply::ClusterMap(Box::new(admin::cluster_map(cx))));

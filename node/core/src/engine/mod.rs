@@ -164,6 +164,11 @@ impl Engine {
         self.repair.pending(&self.replication) > 0 || self.repair.is_running(&self.cx, &self.holdings)
     }
 
+    /// Disks of this node that are to be emptied one by one.
+    pub fn drained_disks(&self) -> Vec<DiskId> {
+        admin::drained_disks(&self.cx)
+    }
+
     /// This node's keys of a volume, if it has any.
     pub fn keys(&self, volume: VolumeId) -> Option<&VolumeKeys> {
         self.cx.keys.get(&volume)

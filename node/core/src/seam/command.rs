@@ -2,7 +2,7 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, DailySpan, PoolRules, Role, RootFacts, SecretKey};
-use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
@@ -107,6 +107,13 @@ pub enum Command {
         /// Which of the two.
         drain: bool,
     },
+    /// Have one disk of this node emptied, or end that. The reply is that of [`Command::Drain`].
+    ChangeDiskDrain {
+        /// Which.
+        disk: DiskId,
+        /// Which of the two.
+        drain: bool,
+    },
     /// Name another list of admins, with the pool's root key.
     NameAdmins {
         /// The root key.
@@ -166,6 +173,7 @@ impl Command {
             | Self::Revoke { .. }
             | Self::RemoveMember { .. }
             | Self::ChangeDrain { .. }
+            | Self::ChangeDiskDrain { .. }
             | Self::NameAdmins { .. }
             | Self::ReplaceRootKey { .. }
             | Self::ChangeRules { .. }

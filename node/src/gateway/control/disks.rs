@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use axum::extract::State;
 use fsdfs_core::plan::BlockSample;
-use fsdfs_core::report::Inventory;
-use fsdfs_proto::control::{self, BlocksToPull, DiskListing, NewDisk, NewDiskReply};
-use fsdfs_proto::ids::NodeId;
+use fsdfs_core::report::{DiskState, Inventory};
+use fsdfs_proto::control::{
+    self, BlocksToPull, DiskCondition, DiskDrainAnswer, DiskDrainChange, DiskDrainListing, DiskListing, ErrorCode,
+    NewDisk, NewDiskReply,
+};
+use fsdfs_proto::ids::{DiskId, NodeId};
 
 use super::failure::Failure;
-use super::{Answer, Json, Shared, convert};
+use super::{Answer, Context, Json, Shared, convert};
+use crate::metrics::DrainState;
 
 /// The disks of this node.
 #[utoipa::path(get, path = control::route::DISKS,
@@ -46,4 +50,70 @@ fn lacking(inventory: &Inventory, me: NodeId) -> BlocksToPull {
     let lacking = sample.listed().iter().filter(|block| is_lacking(block.id, &block.holders));
     let (blocks, bytes) = lacking.fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + block.len));
     BlocksToPull { blocks: sample.whole(blocks), bytes: sample.whole(bytes), estimated: !sample.is_whole() }
+}
+
+/// How far the disks are emptied that are to be.
+#[utoipa::path(get, path = control::route::DISK_DRAIN,
+    responses((status = 200, body = DiskDrainListing), (status = "default", body = control::ApiError)))]
+pub(super) async fn drained(State(context): Shared) -> Answer<DiskDrainListing> {
+    Ok(Json(DiskDrainListing { disks: context.store.drained().iter().map(drain_answer).collect() }))
+}
+
+/// Has a disk emptied, or ends that.
+#[utoipa::path(post, path = control::route::DISK_DRAIN, request_body = DiskDrainChange,
+    responses((status = 200, body = DiskDrainAnswer), (status = "default", body = control::ApiError)))]
+pub(super) async fn drain(State(context): Shared, Json(new): Json<DiskDrainChange>) -> Answer<DiskDrainAnswer> {
+    let disk = of_this_node(&context, &new.path)?;
+    let others = context.store.disks();
+    let takes = |other: &DiskState| {
+        other.id != disk && !matches!(other.condition, DiskCondition::Draining | DiskCondition::Failing)
+    };
+    if new.drain && !others.iter().any(takes) {
+        let error = format!("no other disk of this node can take what is on {}", new.path);
+        let hint = "to hand all of it over to the other members: 'fsdfs drain'; or give the node another disk first";
+        return Err(Failure::new(ErrorCode::NoSpace, error, hint));
+    }
+    if context.client.change_disk_drain(disk, new.drain).await?.draining {
+        let error = "this node hands everything over, with all its disks";
+        return Err(Failure::new(ErrorCode::Exists, error, "see 'fsdfs drain', or end it: 'fsdfs drain --undo'"));
+    }
+    let answer = drain_of(&context, new.path);
+    // What an earlier drain found counts no more.
+    Ok(Json(if answer.draining == new.drain {
+        answer
+    } else {
+        DiskDrainAnswer { path: answer.path, draining: new.drain, ..DiskDrainAnswer::default() }
+    }))
+}
+
+fn of_this_node(context: &Context, path: &str) -> Result<DiskId, Failure> {
+    let disks = context.store.usage();
+    let found = disks.iter().find(|(folder, ..)| folder.as_os_str() == path).map(|(_, disk, _)| *disk);
+    found.ok_or_else(|| {
+        let error = format!("{path} is no folder of a disk that this node uses");
+        Failure::new(ErrorCode::NotFound, error, "see 'fsdfs disk'")
+    })
+}
+
+/// Right after the change the store may not have heard of it yet.
+fn drain_of(context: &Context, path: String) -> DiskDrainAnswer {
+    let drained = context.store.drained();
+    let state = drained.iter().find(|state| state.path.as_os_str() == path.as_str());
+    state.map_or_else(|| DiskDrainAnswer { path, ..DiskDrainAnswer::default() }, drain_answer)
+}
+
+fn drain_answer(state: &DrainState) -> DiskDrainAnswer {
+    let seconds_left = state.bytes_per_s.filter(|_| state.is_counted).map(|rate| state.bytes.div_ceil(rate.max(1)));
+    DiskDrainAnswer {
+        path: state.path.display().to_string(),
+        draining: true,
+        may_be_unplugged: state.may_be_unplugged,
+        counted: state.is_counted,
+        blocks_left: state.blocks,
+        bytes_left: state.bytes,
+        bytes_per_s: state.bytes_per_s,
+        seconds_left,
+        unreadable: state.unreadable,
+        stuck: state.is_stuck,
+    }
 }

@@ -37,6 +37,8 @@ use super::{
         absence::change,
         disks::disks,
         disks::begin,
+        disks::drained,
+        disks::drain,
         drain::drain,
         drain::change,
         bandwidth::bandwidth,

@@ -214,6 +214,9 @@ fn disk(path: &str, condition: DiskCondition) -> String {
                  there: 'fsdfs disk new {path}'"
             )
         }
+        DiskCondition::Draining => {
+            format!("{path} is emptied, as its owner wants: how far that is says 'fsdfs drain --disk {path}'")
+        }
         DiskCondition::Good | DiskCondition::Missing | DiskCondition::Other => format!("{path} takes no new blocks"),
     }
 }

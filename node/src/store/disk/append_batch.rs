@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fsdfs_core::seam::WriteDone;
 
-use crate::store::disk::job::{DiskReply, ReplyCollector, WriteJob};
+use crate::store::disk::job::{AdoptJob, DiskReply, ReplyCollector, WriteJob};
 use crate::store::index::PlacedRecord;
 
 /// Records that are appended together, and who waits for them.
@@ -21,6 +21,7 @@ pub(crate) struct AppendBatch {
     pub renewed: Vec<(Arc<ReplyCollector>, Vec<usize>)>,
     /// Each with whether its copies are deleted.
     pub deleted: Vec<(DiskReply, bool)>,
+    pub adopted: Vec<AdoptJob>,
 }
 
 impl AppendBatch {

@@ -17,7 +17,7 @@ use crate::clock::wall_ms;
 use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
-use crate::store::disk::job::{DiskJob, WriteJob};
+use crate::store::disk::job::{AdoptDone, DiskJob, WriteJob, WriteRejection};
 use crate::store::disk::staging::{StagingPlan, plan, present};
 use crate::store::error::{StoreNotice, is_full};
 use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, PlacedRecord};
@@ -46,13 +46,6 @@ pub(crate) struct Appender {
     pub emptied: BTreeSet<u64>,
     /// A copy in each segment that was looked at: as long as it is there the segment stays, and is not looked at again.
     pub kept_for: BTreeMap<u64, BlockId>,
-}
-
-/// Why a disk does not take a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WriteRejection {
-    Full,
-    Failed,
 }
 
 /// What a commit leaves to its caller.
@@ -245,6 +238,7 @@ impl Appender {
             DiskJob::Write(write) => run.writes.push((write, done)),
             DiskJob::Renew(renew) => run.renewed.push((renew.gather, renewed)),
             DiskJob::Delete(delete) => run.deleted.push((delete.answer, is_deleted)),
+            DiskJob::Adopt(adopt) => run.adopted.push(adopt),
             _ => {}
         }
         Ok(())
@@ -256,10 +250,15 @@ impl Appender {
             if let Err(error) = self.append(&run) {
                 let why = self.failed(&error);
                 left.rejected.extend(run.writes.into_iter().map(|(write, _)| (write, why)));
+                run.adopted.iter().for_each(|adopt| adopt.answer(AdoptDone::Rejected(why)));
                 return;
             }
             // Before anybody can find them in a list, so that whoever counts lists knows what they have in common.
-            (self.disk.notices)(StoreNotice::Changed(batch.copies()));
+            let mut copies = batch.copies();
+            // What came from another disk of this node was on it before, and is now.
+            let is_adopted = |id| run.adopted.iter().any(|adopt| Some(adopt.block.id()) == id);
+            copies.retain(|change| change.before.is_some() || !is_adopted(change.id()));
+            (self.disk.notices)(StoreNotice::Changed(copies));
             let emptied = batch.emptied();
             match batch.apply() {
                 Ok(watermark) => {
@@ -269,11 +268,16 @@ impl Appender {
                 // The records are durable all the same: only finding them has to wait.
                 Err(error) => self.disk.invalidate_index(&error),
             }
+            // Who walks through the index afterwards has seen it, who began before has to walk again.
+            self.disk.note_commit();
             let IndexWatermark { blocks, live_bytes, .. } = self.watermark;
             self.disk.update_usage(|usage| (usage.blocks, usage.live) = (blocks, live_bytes));
         }
         for (write, done) in run.writes {
             write.send(done);
+        }
+        for adopt in &run.adopted {
+            adopt.answer(AdoptDone::Durable(adopt.block.id()));
         }
         for (gather, places) in run.renewed {
             places.iter().for_each(|place| gather.set(*place, Possession::Yes));
@@ -376,8 +380,10 @@ pub(crate) fn for_disks(entries: &[LogEntry]) -> Vec<LogEntry> {
 
 /// Only writes go to another disk; a renewal that is not done stays "not yet".
 fn reject(job: DiskJob, why: WriteRejection, left: &mut CommitLeftover) {
-    if let DiskJob::Write(write) = job {
-        left.rejected.push((write, why));
+    match job {
+        DiskJob::Write(write) => left.rejected.push((write, why)),
+        DiskJob::Adopt(adopt) => adopt.answer(AdoptDone::Rejected(why)),
+        _ => {}
     }
 }
 

@@ -5,6 +5,7 @@ mod space;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::attach::{self, FolderLock};
+use crate::store::disk::draining::DrainProgress;
 use crate::store::disk::job::DiskJob;
 use crate::store::disk::room;
 use crate::store::error::StoreNotice;
@@ -62,6 +64,9 @@ pub(crate) struct DiskHandle {
     status: Mutex<DiskStatus>,
     lock: Mutex<Option<FolderLock>>,
     scrub: Mutex<ScrubProgress>,
+    drain: Mutex<DrainProgress>,
+    /// Commits since the start.
+    commits: AtomicU64,
 }
 
 #[derive(Default)]
@@ -134,6 +139,8 @@ impl DiskHandle {
             status: Mutex::new(DiskStatus { usage, ..DiskStatus::default() }),
             lock: Mutex::new(Some(lock)),
             scrub: Mutex::new(scrub),
+            drain: Mutex::default(),
+            commits: AtomicU64::new(0),
         }
     }
 
@@ -396,6 +403,26 @@ impl DiskHandle {
     /// How far it was read to find damage.
     pub fn scrub<T>(&self, call: impl FnOnce(&mut ScrubProgress) -> T) -> T {
         call(&mut self.scrub.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How far it is emptied, if its owner wants that.
+    pub fn drain<T>(&self, call: impl FnOnce(&mut DrainProgress) -> T) -> T {
+        call(&mut self.drain.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Its owner wants it to be emptied: it gets nothing new.
+    pub fn is_drained(&self) -> bool {
+        self.drain(|drain| drain.is_wanted)
+    }
+
+    /// Something is on it, durably, that was not before.
+    pub fn note_commit(&self) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Another number means that something was written meanwhile.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// How it is.

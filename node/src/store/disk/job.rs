@@ -1,5 +1,6 @@
 //! What the writer of a disk is asked, and how askers are answered.
 
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fsdfs_core::seam::{DiskDone, Lease, WriteDone};
@@ -8,6 +9,8 @@ use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, RecordHeader};
+
+use crate::store::index::IndexEntry;
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
 /// promised.
@@ -43,6 +46,8 @@ pub(crate) enum DiskJob {
     Write(WriteJob),
     /// Renew blocks that are on this disk.
     Renew(RenewJob),
+    /// Keep a copy of what another disk of this node has.
+    Adopt(AdoptJob),
     /// The copy at this place is damaged.
     Quarantine { id: BlockId, segment: u64, offset: u64 },
     /// See [`fsdfs_core::seam::DiskRequest::Delete`].
@@ -93,6 +98,38 @@ pub(crate) struct DeleteJob {
     /// Each with the sequence of the last record about it.
     pub copies: Vec<(BlockId, u64)>,
     pub answer: DiskReply,
+}
+
+/// A copy from another disk of this node, with all that is known of the block there.
+pub(crate) struct AdoptJob {
+    /// Its hash was checked.
+    pub block: Block,
+    /// Of the disk that it comes from; where it lies there counts for nothing.
+    pub entry: IndexEntry,
+    /// Answered when it is durable, dropped if it will not be.
+    pub done: SyncSender<AdoptDone>,
+}
+
+impl AdoptJob {
+    /// Says what became of it. The channel has a place for each answer, and who asked may have ended.
+    pub fn answer(&self, done: AdoptDone) {
+        let _ = self.done.try_send(done);
+    }
+}
+
+/// What became of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AdoptDone {
+    Durable(BlockId),
+    /// The disk is full, or failed.
+    Rejected(WriteRejection),
+}
+
+/// Why a disk does not take a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteRejection {
+    Full,
+    Failed,
 }
 
 /// Some ids of a possession question that renews.

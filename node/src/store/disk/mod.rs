@@ -6,6 +6,7 @@ pub(super) mod append_batch;
 pub(super) mod appender;
 pub(super) mod attach;
 pub(super) mod begin;
+pub(super) mod draining;
 pub(super) mod give_up;
 pub(super) mod handle;
 pub(super) mod job;

@@ -9,7 +9,7 @@ use fsdfs_proto::volume::{self, BlockKind};
 
 use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::handle::DiskHandle;
-use crate::store::disk::job::{DeleteJob, DiskJob, RenewJob, WriteJob};
+use crate::store::disk::job::{AdoptJob, DeleteJob, DiskJob, RenewJob, WriteJob};
 use crate::store::disk::room::RoomFor;
 use crate::store::index::{IndexBatch, IndexEntry, IndexError};
 use crate::store::segment::ActiveSegment;
@@ -44,6 +44,7 @@ pub(crate) fn plan(
     let records = match job {
         DiskJob::Write(write) => plan_write(write, batch, now)?.into_iter().collect(),
         DiskJob::Renew(renew) => plan_renewal(renew, batch, now)?,
+        DiskJob::Adopt(adopt) => plan_adoption(adopt, batch)?.into_iter().collect(),
         DiskJob::Quarantine { id, segment, offset } => match batch.get(id)? {
             Some(entry) if entry.is_whole() && (entry.segment, entry.offset) == (*segment, *offset) => {
                 vec![(header(RecordKind::SetAside, *id, &entry), Bytes::new())]
@@ -146,6 +147,32 @@ fn plan_burial(deleted: &[RecordHeader], batch: &IndexBatch<'_>) -> Result<Vec<(
         }
     }
     Ok(records)
+}
+
+/// All that the other disk knows of the block, added to what this one knows. A block that is here gets a record only if it says more.
+fn plan_adoption(adopt: &AdoptJob, batch: &IndexBatch<'_>) -> Result<Option<(RecordHeader, Bytes)>, IndexError> {
+    let id = adopt.block.id();
+    let known = batch.get(&id)?;
+    if known.as_ref().is_some_and(|known| known.covers(&adopt.entry)) {
+        return Ok(None);
+    }
+    let mut entry = adopt.entry.clone();
+    if let Some(known) = &known {
+        for redundancy in &known.redundancies {
+            add_redundancy(&mut entry.redundancies, *redundancy);
+        }
+        (entry.first_seen, entry.receipt) = (entry.first_seen.min(known.first_seen), known.receipt);
+        // The last time of what is condemned is that of the condemnation.
+        entry.renewed = if known.is_held() { entry.renewed.max(known.renewed) } else { entry.renewed };
+    }
+    if known.is_some_and(|known| known.is_whole()) {
+        return Ok(Some((header(RecordKind::Renewal, id, &entry), Bytes::new())));
+    }
+    let payload = adopt.block.bytes().clone();
+    let payload_len = u32::try_from(payload.len()).expect("a block is at most BLOCK_BYTES_MAX long");
+    let payload_crc = crc32fast::hash(&payload);
+    let header = RecordHeader { payload_len, payload_crc, ..header(RecordKind::Block, id, &entry) };
+    Ok(Some((header, payload)))
 }
 
 fn plan_renewal(renew: &RenewJob, batch: &IndexBatch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {

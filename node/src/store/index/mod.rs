@@ -13,7 +13,7 @@ use fsdfs_proto::codec::{CanonicalCodec, FormatError, decode, encode};
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::{RecordHeader, RecordInfo, RecordKind};
+use fsdfs_proto::record::{RecordHeader, RecordInfo, RecordKind, add_redundancy};
 use serde::{Deserialize, Serialize};
 
 /// The index cannot be used: it panicked, failed, or holds what was never put in. Remedy: rebuild it.
@@ -120,6 +120,18 @@ impl IndexEntry {
     /// Whether possession questions are answered yes.
     pub fn is_held(&self) -> bool {
         self.flags == 0
+    }
+
+    /// Whether nothing would be lost if the other entry of the same block, on another disk, were lost.
+    pub fn covers(&self, other: &Self) -> bool {
+        let has = |wanted: &Redundancy| {
+            let mut redundancies = self.redundancies.clone();
+            !add_redundancy(&mut redundancies, *wanted)
+        };
+        self.is_held()
+            && self.first_seen <= other.first_seen
+            && self.renewed >= other.renewed
+            && other.redundancies.iter().all(has)
     }
 
     /// Bytes of its record.

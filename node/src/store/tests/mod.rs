@@ -3,6 +3,7 @@
 mod begun;
 mod cuts;
 mod damage;
+mod drained;
 mod faults;
 mod files;
 mod give_up;

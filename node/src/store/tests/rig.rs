@@ -281,7 +281,7 @@ impl StoreRig {
         self.doubted.extend(again);
         let left = self.commit(jobs);
         for (write, why) in left.rejected {
-            let full = why == crate::store::disk::appender::WriteRejection::Full;
+            let full = why == crate::store::disk::job::WriteRejection::Full;
             write.send(if full { WriteDone::Full } else { WriteDone::Failed });
         }
         let mut done = std::mem::take(&mut *done.lock().unwrap());

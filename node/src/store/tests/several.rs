@@ -52,7 +52,7 @@ impl SeveralDisks {
     }
 }
 
-fn ask(store: &Store, request: DiskRequest) -> DiskDone {
+pub(super) fn ask(store: &Store, request: DiskRequest) -> DiskDone {
     let (done, answer) = mpsc::channel();
     store.submit(request, move |answer| done.send(answer).unwrap());
     answer.recv_timeout(SOON).unwrap()
@@ -77,12 +77,12 @@ pub(super) fn read(store: &Store, id: BlockId) -> ReadDone {
     done
 }
 
-fn have(store: &Store, ids: &[BlockId], renew: Option<Redundancy>) -> Vec<Possession> {
+pub(super) fn have(store: &Store, ids: &[BlockId], renew: Option<Redundancy>) -> Vec<Possession> {
     let DiskDone::Have(answers) = ask(store, DiskRequest::Have { ids: ids.to_vec(), renew }) else { panic!() };
     answers
 }
 
-fn list(store: &Store, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
+pub(super) fn list(store: &Store, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
     let DiskDone::List(records) = ask(store, DiskRequest::List { after, max }) else { panic!() };
     records
 }

@@ -1,6 +1,9 @@
 //! A node that hands everything over: by its owner's word, or because it was removed.
 
+use std::collections::BTreeSet;
+
 use fsdfs_proto::identity::Absence;
+use fsdfs_proto::ids::{DiskId, DiskNonce};
 use fsdfs_proto::signed::Signed;
 
 use super::absence::announce;
@@ -33,6 +36,37 @@ pub(in crate::engine) fn change_drain(cx: &mut Context, gossip: &mut Gossip, dra
         return Ok(());
     }
     announce(cx, gossip, |absence: &mut Absence| absence.drained = (!drain).then(Vec::new))
+}
+
+/// States that one disk of this node is to be emptied, or not any more. Which disks are drained with all of the node stays as it is.
+pub(in crate::engine) fn change_disk_drain(
+    cx: &mut Context,
+    gossip: &mut Gossip,
+    disk: DiskId,
+    drain: bool,
+) -> Result<(), Refusal> {
+    if is_drained(cx) || drained_disks(cx).contains(&disk) == drain {
+        return Ok(());
+    }
+    let card = cx.facts.members().get(&cx.me).and_then(|me| me.card.as_ref());
+    let shown = card.map(|card| card.value().disks.as_slice()).unwrap_or_default();
+    let nonces = cx.disks.iter().map(|disk| disk.nonce).chain(shown.iter().map(|disk| disk.nonce));
+    let me = cx.me;
+    let known: BTreeSet<DiskNonce> = nonces.collect();
+    announce(cx, gossip, |absence: &mut Absence| {
+        // Those that this node has no more need not be named any longer.
+        let before = absence.drained.take().unwrap_or_default();
+        let stays = before.into_iter().filter(|nonce| known.contains(nonce) && DiskId::of(me, *nonce) != disk);
+        let more = known.iter().copied().filter(|nonce| drain && DiskId::of(me, *nonce) == disk);
+        absence.drained = Some(stays.chain(more).collect::<BTreeSet<DiskNonce>>().into_iter().collect());
+    })
+}
+
+/// Disks of this node that its owner wants to be emptied one by one; none of a node that is drained as a whole.
+pub(in crate::engine) fn drained_disks(cx: &Context) -> Vec<DiskId> {
+    let absence = cx.facts.members().get(&cx.me).and_then(|me| me.absence.as_ref()).map(Signed::value);
+    let named = absence.and_then(|absence| absence.drained.as_deref()).unwrap_or_default();
+    named.iter().map(|nonce| DiskId::of(cx.me, *nonce)).collect()
 }
 
 /// How far it is, as an answer behind whatever was raised before.
@@ -81,9 +115,30 @@ mod tests {
     use super::*;
     use crate::engine::blocks::PutItem;
     use crate::engine::blocks::kit::sealed;
-    use crate::engine::test_kit::{connect, context};
-    use crate::facts::tests::pool::remove;
+    use crate::engine::test_kit::{connect, context, disk};
+    use crate::facts::tests::pool::{node, remove};
     use crate::seam::Waiter;
+
+    #[test]
+    fn disks_are_drained_one_by_one_and_those_that_are_gone_are_forgotten() {
+        let mut cx = context(0, 3);
+        cx.disks = vec![disk(0), disk(1)];
+        let own = |number: u8| DiskId::of(node(0), disk(number).nonce);
+        let change = |cx: &mut Context, disk, drain| {
+            let changed = change_disk_drain(cx, &mut Gossip::default(), disk, drain);
+            (changed, drained_disks(cx))
+        };
+        assert_eq!(change(&mut cx, own(1), true), (Ok(()), vec![own(1)]));
+        assert!(!is_drained(&cx), "the node goes on");
+        assert_eq!(change(&mut cx, own(1), true).1, [own(1)], "once");
+        assert_eq!(change(&mut cx, own(7), true).1, [own(1)], "it has no such disk");
+        cx.disks = vec![disk(0), disk(2)];
+        assert_eq!(change(&mut cx, own(2), true).1, [own(2)], "the other one was unplugged");
+        assert_eq!(change(&mut cx, own(2), false), (Ok(()), vec![]));
+        assert_eq!(change_drain(&mut cx, &mut Gossip::default(), true), Ok(()));
+        assert_eq!(change(&mut cx, own(2), true).1, [], "all of it is drained");
+        assert!(is_drained(&cx));
+    }
 
     #[test]
     fn it_may_be_unplugged_only_if_nothing_is_left_and_nothing_under_way() {

@@ -54,6 +54,7 @@ impl DiskHandle {
             (DiskHealth::Offline, _) => return None,
             (DiskHealth::Failing, _) if read_only => DiskCondition::ReadOnly,
             (DiskHealth::Failing, _) => DiskCondition::Failing,
+            (DiskHealth::Good, _) if self.is_drained() => DiskCondition::Draining,
             (DiskHealth::Good, Some(full)) => full,
             (DiskHealth::Good, None) if room_bytes < ROOM_BYTES_MIN => self.full_of(),
             (DiskHealth::Good, None) => DiskCondition::Good,
