@@ -182,11 +182,9 @@ impl Holdings {
         self.tables.as_ref()
     }
 
-    /// Whoever is assigned it says that it has this block, which is not assigned to this node.
-    pub fn settle(&mut self, id: BlockId, by: NodeId) {
-        if let Some(tables) = &mut self.tables {
-            tables.settle(id, by);
-        }
+    /// Whoever is assigned it says that it has this block, which is not assigned to this node: see [`PairTables::settle`].
+    pub fn settle(&mut self, id: BlockId, by: NodeId, is_covered: impl FnOnce(&[NodeId]) -> bool) -> bool {
+        self.tables.as_mut().is_none_or(|tables| tables.settle(id, by, is_covered))
     }
 
     /// Whoever said so may have it no more. Whether that changes anything.
@@ -347,7 +345,11 @@ mod tests {
             holdings.on_page(&cx, &infos, true);
         };
         let settle = |holdings: &mut Holdings, by: &[NodeId]| {
-            infos.iter().for_each(|info| by.iter().for_each(|node| holdings.settle(info.id, *node)));
+            infos.iter().for_each(|info| {
+                for node in by {
+                    holdings.settle(info.id, *node, |_| true);
+                }
+            });
         };
         let left = |holdings: &Holdings| holdings.tables().expect("counted").left().blocks;
         count(&mut holdings);

@@ -45,11 +45,13 @@ struct ElsewhereBlock {
     assigned: usize,
     /// Those of them that said that they have it.
     said: Vec<NodeId>,
+    /// Each of the others is reached by one of these, which then sees to it.
+    is_covered: bool,
 }
 
 impl ElsewhereBlock {
     fn is_settled(&self, hears_all: bool) -> bool {
-        !self.said.is_empty() && (!hears_all || self.said.len() >= self.assigned)
+        !self.said.is_empty() && (self.said.len() >= self.assigned || !hears_all && self.is_covered)
     }
 }
 
@@ -133,7 +135,7 @@ impl PairTables {
             }
         } else if self.is_handed_over(id) || self.elsewhere.contains_key(&id) {
         } else if self.elsewhere.len() < ELSEWHERE_MAX {
-            self.elsewhere.insert(id, ElsewhereBlock { len, assigned, said: Vec::new() });
+            self.elsewhere.insert(id, ElsewhereBlock { len, assigned, said: Vec::new(), is_covered: false });
             self.unsettled.add(len);
         } else {
             // Found when all is counted the next time.
@@ -169,17 +171,21 @@ impl PairTables {
         &self.sets
     }
 
-    /// One of those whom it is assigned to says that it has it.
-    pub fn settle(&mut self, id: BlockId, by: NodeId) {
-        let Some(block) = self.elsewhere.get_mut(&id) else { return };
+    /// One of those whom it is assigned to says that it has it. `is_covered`: whether such nodes reach each other one that this node
+    /// does. Whether it is known now that all of them have it or will.
+    pub fn settle(&mut self, id: BlockId, by: NodeId, is_covered: impl FnOnce(&[NodeId]) -> bool) -> bool {
+        let Some(block) = self.elsewhere.get_mut(&id) else { return true };
         if block.is_settled(self.hears_all) || block.said.contains(&by) {
-            return;
+            return block.is_settled(self.hears_all);
         }
         debug_assert!(block.said.len() < block.assigned.max(1), "those whom it is assigned to, each once");
         block.said.push(by);
-        if block.is_settled(self.hears_all) {
+        block.is_covered = is_covered(&block.said);
+        let is_settled = block.is_settled(self.hears_all);
+        if is_settled {
             self.unsettled.take(block.len);
         }
+        is_settled
     }
 
     /// What these said counts no more. Whether that changes anything.
@@ -187,7 +193,9 @@ impl PairTables {
         let (before, hears_all) = (self.unsettled, self.hears_all);
         for block in self.elsewhere.values_mut() {
             let was_settled = block.is_settled(hears_all);
+            let said = block.said.len();
             block.said.retain(|node| !is_missing(*node));
+            block.is_covered &= said == block.said.len();
             if was_settled && !block.is_settled(hears_all) {
                 self.unsettled.add(block.len);
             }

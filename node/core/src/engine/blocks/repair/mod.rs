@@ -342,9 +342,11 @@ impl Repair {
         let OfferOutcomes { held, awaited } = self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
         for info in held {
             let copies = HeldRecord::of(&info).redundancy.map_or(0, Redundancy::copies);
-            let holders = parts.cx.map.holders(info.id, copies);
-            if holders.iter().any(|holder| holder.node == from) {
-                parts.holdings.settle(info.id, from);
+            let RepairParts { cx, holdings, .. } = parts;
+            let holders: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
+            if holders.contains(&from) && !holdings.settle(info.id, from, |said| is_covered(cx, &holders, said)) {
+                // It cannot give it to the others, so this node does.
+                self.passes.place_in(cx, REPAIR_DELAY_MS);
             }
             // Of a block that is not assigned to this node those that it is assigned to keep the books; and a copy that is held in the
             // place of another one is one as well.
@@ -433,6 +435,17 @@ impl Repair {
     pub fn pulled(&self) -> u64 {
         self.pulls.pulled()
     }
+}
+
+/// Whether each of these holders has a block, or is reached by one that has it, as that one said itself; or is out of reach of this
+/// node, too, which then can do nothing for it.
+fn is_covered(cx: &Context, holders: &[NodeId], having: &[NodeId]) -> bool {
+    let reaches = |node: &NodeId, other: &NodeId| {
+        let hears = cx.peers.get(*node).and_then(|peer| peer.hears.as_ref());
+        hears.is_none_or(|hears| hears.contains(other))
+    };
+    let others = holders.iter().filter(|holder| !having.contains(holder) && cx.responsive(**holder));
+    others.into_iter().all(|other| having.iter().any(|node| reaches(node, other)))
 }
 
 #[cfg(test)]
