@@ -93,7 +93,8 @@ impl World {
         self.crash(id);
         self.trace.note(self.at, &("lose", id), || format!("node {id} is gone for good"));
         self.machines[id].gone = true;
-        self.net.forget_relay(id);
+        // The founder's home stands as long as the pool does.
+        self.net.replace_relay(id, 0);
         self.observe(Observed::MachineLost { machine: id });
     }
 

@@ -218,11 +218,9 @@ impl SimulatedNetwork {
         self.relayed.values().any(|relay| *relay == machine)
     }
 
-    /// Those who met through a machine that is gone for good never meet again.
-    pub fn forget_relay(&mut self, machine: MachineId) {
-        let (gone, kept) = std::mem::take(&mut self.relayed).into_iter().partition(|(_, relay)| *relay == machine);
-        self.relayed = kept;
-        self.strangers.extend(BTreeMap::into_keys(gone));
+    /// Those who met through a machine that is gone for good meet through that one from now on.
+    pub fn replace_relay(&mut self, gone: MachineId, heir: MachineId) {
+        self.relayed.values_mut().filter(|relay| **relay == gone).for_each(|relay| *relay = heir);
     }
 
     /// Whether a machine's node runs.

@@ -1,5 +1,7 @@
 //! The homes of a run: their machines and lines, when they sleep, and which of them never meet.
 
+use std::collections::BTreeMap;
+
 use fsdfs_proto::identity::{DailySpan, Role};
 
 use super::{DAY, MINUTE};
@@ -10,6 +12,8 @@ use crate::world::{MachineId, World};
 
 /// Homes at least: with two of them lost there are as many as copies.
 const HOMES_MIN: usize = 5;
+/// Homes that one never meets at most: with two homes lost it still reaches as many as have to know of a change.
+const UNMET_MAX: usize = 1;
 /// Minutes of a day.
 const DAY_MINUTES: u64 = 24 * 60;
 
@@ -87,8 +91,14 @@ pub fn lines(rng: &mut fastrand::Rng, homes: &[Home]) -> ScenarioEvent {
     pairs.truncate(homes.len() * (homes.len() - 1) / 6);
     let relays: Vec<MachineId> = homes.iter().filter(|home| home.open).flat_map(|home| home.machines.clone()).collect();
     let (mut strangers, mut relayed) = (Vec::new(), Vec::new());
+    let mut unmet = BTreeMap::<MachineId, usize>::new();
     for (one, other) in pairs {
-        let through = rng.choice(relays.iter().copied()).filter(|_| rng.bool());
+        let ends = [one.machines[0], other.machines[0]];
+        let lonely = ends.iter().any(|end| unmet.get(end).copied().unwrap_or_default() >= UNMET_MAX);
+        let through = rng.choice(relays.iter().copied()).filter(|_| lonely || rng.bool());
+        if through.is_none() {
+            ends.into_iter().for_each(|end| *unmet.entry(end).or_default() += 1);
+        }
         for (one, other) in one.machines.iter().flat_map(|one| other.machines.iter().map(move |other| (*one, *other))) {
             match through {
                 Some(relay) => relayed.push((one, other, relay)),
