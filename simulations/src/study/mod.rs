@@ -9,6 +9,7 @@ pub mod durability;
 pub mod family;
 pub mod folders;
 pub mod growth;
+pub mod household;
 pub mod movement;
 pub mod network;
 pub mod page;
@@ -57,7 +58,9 @@ enum StudyName {
     Durability,
     /// What small files cost: how large the nodes of folders should be.
     Folders,
-    /// All of them, and one page that tells about them.
+    /// A year of eight homes: copies there are, what repair moves, and what more patience or less would cost. Takes an hour.
+    Household,
+    /// All of them but that of homes, and one page that tells about them.
     All,
 }
 
@@ -72,13 +75,15 @@ impl StudyName {
             Self::Growth => Some(growth::study),
             Self::Durability => Some(durability::study),
             Self::Folders => Some(folders::study),
+            Self::Household => Some(household::study),
             Self::All => None,
         }
     }
 
     /// Those that this name stands for, with what they are called.
     fn studies(self) -> impl Iterator<Item = (String, fn(&StudyWork) -> StudyPage)> {
-        let meant = Self::value_variants().iter().filter(move |name| self == Self::All || self == **name);
+        let is_meant = move |name: &&Self| self == **name || self == Self::All && **name != Self::Household;
+        let meant = Self::value_variants().iter().filter(is_meant);
         meant.filter_map(|name| Some((name.to_possible_value()?.get_name().to_owned(), name.study()?)))
     }
 }
