@@ -8,15 +8,6 @@ pub struct Pending {
 
 /// All of them.
 pub const ALL: &[Pending] = &[
-    Pending {
-        scenario: "L3",
-        waits_for: "a quiet machine: small messages took 197 and 216 ms beside other builds (bound 200)",
-    },
-    Pending {
-        scenario: "L7-cost",
-        waits_for: "a cause: 88 to 180 B/s alone, 343 to 490 together with presence and better relays",
-    },
-    Pending { scenario: "L11-reader", waits_for: "copies that are made up within a minute of the put" },
     Pending { scenario: "L14", waits_for: "a quiet machine: shares were 0.87 of each other once, and less once" },
     Pending { scenario: "L17", waits_for: "forwarders that are busy from the first second on" },
     Pending { scenario: "eight", waits_for: "the others" },

@@ -23,7 +23,7 @@ pub const ALL: &[LabScenario] = &[
     LabScenario::loud("L15", "100 Mbit/s, 40 ms, 1 % loss: put and get of 256 MiB at 0.6 of the line", lossy_line),
     LabScenario::loud("L16", "20 Mbit/s with a queue of 500 ms: a ping beside a put p95 at most 60 ms", deep_queue),
     LabScenario::loud("L17", "three homes of 20 Mbit/s: 64 MiB in 31 s with 1.06 x its bytes on the line", send_once),
-    LabScenario::loud("L18", "a cap of 5 Mbit/s at this time of day: 4.5 to 5.0; repair 1.0", cap),
+    LabScenario::quiet("L18", "a cap of 5 Mbit/s at this time of day: 4.5 to 5.0; repair 1.0", cap),
 ];
 
 const MIB: f64 = (1 << 20) as f64;
