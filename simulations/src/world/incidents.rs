@@ -35,6 +35,7 @@ impl World {
         let engine = Engine::new(here.clock.now(at), start, &mut out);
         here.process = Some(RunningNode::new(engine));
         self.observe(Observed::NodeStarted { machine: id });
+        self.observe_apart();
         self.run_effects(id, out);
         self.plan_wake(id);
     }
@@ -58,6 +59,7 @@ impl World {
             self.cut_unreachable();
         }
         self.observe(Observed::NodeCrashed { machine: id });
+        self.observe_apart();
         self.operations_of_crashed(id);
     }
 
@@ -131,6 +133,7 @@ impl World {
         self.trace.note(self.at, &lines, || format!("{strangers:?} never meet, {relayed:?} through a third one"));
         strangers.iter().for_each(|(one, other)| self.net.estrange(*one, *other));
         relayed.iter().for_each(|(one, other, relay)| self.net.relay(*one, *other, *relay));
+        self.observe_apart();
         self.cut_unreachable();
     }
 

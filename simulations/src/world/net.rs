@@ -195,11 +195,6 @@ impl SimulatedNetwork {
         }
     }
 
-    /// Whether no cut is between them.
-    pub fn in_one_part(&self, one: MachineId, other: MachineId) -> bool {
-        self.part[one] == self.part[other]
-    }
-
     fn is_open(&self, from: MachineId, to: MachineId) -> bool {
         self.part[from] == self.part[to] && !self.stalled.contains(&(from, to))
     }

@@ -1,5 +1,7 @@
 //! What repair does, as somebody sees it who knows all machines.
 
+use std::collections::BTreeSet;
+
 use fsdfs_core::placement::ClusterMap;
 use fsdfs_core::report::StatusReport;
 use fsdfs_core::seam::OpId;
@@ -97,15 +99,26 @@ impl World {
         self.observe(Observed::StatusAnswered { op, said: Box::new(said) });
     }
 
-    /// Machines that run and cannot be reached by most others.
+    /// Machines that most of those that run do not hear, not through others either.
     pub(super) fn observe_apart(&mut self) {
-        let reaches_most = |id: &MachineId| {
-            let others = self.machines.len().saturating_sub(1);
-            let reached =
-                (0..self.machines.len()).filter(|other| other != id && self.net.in_one_part(*id, *other)).count();
-            2 * reached >= others
-        };
-        let apart = (0..self.machines.len()).filter(|id| !reaches_most(id)).collect();
-        self.observe(Observed::MachinesApart { apart });
+        if !self.watches_status {
+            return;
+        }
+        let running: Vec<MachineId> =
+            (0..self.machines.len()).filter(|id| self.machines[*id].process.is_some()).collect();
+        let mut apart = BTreeSet::new();
+        for id in &running {
+            let mut heard = vec![*id];
+            let mut next = 0;
+            while let Some(at) = heard.get(next).copied() {
+                next += 1;
+                let more = running.iter().filter(|other| !heard.contains(other) && self.net.reaches(at, **other));
+                heard.extend(more.copied().collect::<Vec<_>>());
+            }
+            if 2 * heard.len() <= running.len() {
+                apart.insert(*id);
+            }
+        }
+        self.observe(Observed::MachinesApart { apart: apart.into_iter().collect() });
     }
 }
