@@ -52,7 +52,7 @@ impl RemovalChecker {
         if storage.lies(machine) || assigned.iter().any(|holders| holders.iter().all(has)) {
             return None;
         }
-        let short: Vec<String> = assigned.iter().flatten().filter(|node| !has(node)).map(|node| node.short()).collect();
+        let short: Vec<String> = assigned.iter().flatten().filter(|node| !has(node)).map(NodeId::short).collect();
         Some(format!("node {machine} deleted its copy of {block:?}, which {} do not have", short.join(", ")))
     }
 }

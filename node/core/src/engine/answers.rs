@@ -73,7 +73,7 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
         }
         (Waiter::Evict(token @ EvictToken::Proof { .. }), Message::ProveReply(reply)) => {
             engine.sync.compare_maps(cx, from, reply.map);
-            engine.evict(|eviction, parts| eviction.on_proof(parts, token, &reply));
+            engine.evict(|eviction, parts| eviction.on_proof(parts, &token, &reply));
         }
         (Waiter::Proof(ProofToken::Pull(op)), Message::PullReply(reply)) => {
             let compare = engine.proof(|proofs, parts| proofs.on_pulled(parts, (op, from), &reply, payload));

@@ -104,6 +104,7 @@ impl Proofs {
         while self.under_way() < most {
             let Some(op) = self.waiting.pop_front() else { return };
             let Some(open) = self.open.get_mut(&op) else { continue };
+            debug_assert!(open.until.is_none(), "a proof begins once");
             open.until = Some(parts.cx.now.mono + PROOF_MS_MAX);
             parts.cx.wake_in(PROOF_MS_MAX, Timer::Proofs);
             let (id, me) = (open.id, parts.cx.me);
@@ -143,7 +144,8 @@ impl Proofs {
                     parts.cx.ask(node, Waiter::Proof(ProofToken::Pull(op)), pull);
                 }
             }
-            open.left.insert(node, ProofTurn::Asked);
+            let before = open.left.insert(node, ProofTurn::Asked);
+            debug_assert!(matches!(before, Some(ProofTurn::From(_))), "one question to a holder at a time");
         }
         if open.left.is_empty() {
             return self.end(parts, op);
@@ -228,6 +230,7 @@ impl Proofs {
         reply: &AuditReply,
     ) -> bool {
         let Some(open) = self.open.get_mut(&op) else { return false };
+        debug_assert!(open.block.is_some(), "the question was made of the bytes");
         let (id, len) = (open.id, open.block.as_ref().map_or(CopyProof::NoAnswer, proven));
         let mut compare = false;
         match (reply.outcome, reply.proof) {

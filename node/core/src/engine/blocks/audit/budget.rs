@@ -51,6 +51,7 @@ impl AnswerBudget {
         let earned = now.saturating_sub(self.at) / each_ms;
         self.left = (self.left + earned).min(self.most);
         self.at += earned * each_ms;
+        debug_assert!(self.left <= self.most, "no more at once than may be");
         let is_left = self.left > 0;
         self.left = self.left.saturating_sub(1);
         is_left

@@ -43,6 +43,7 @@ impl SegmentCount {
 
     /// One more copy; `rank`: this node's place in the order of its block, if it is surplus.
     pub fn add(&mut self, copy: &PlacedCopy, rank: Option<usize>) {
+        debug_assert!(self.segments.len() <= EVICT_SEGMENTS_MAX, "what is remembered is bounded");
         let place = (copy.disk, copy.segment);
         if !self.disks.contains(&copy.disk)
             || self.segments.len() >= EVICT_SEGMENTS_MAX && !self.segments.contains_key(&place)

@@ -94,6 +94,7 @@ impl Eviction {
         if cx.now.mono < self.next_at {
             return cx.timers.set(self.next_at, Timer::Evict);
         }
+        debug_assert!(self.deleting.is_empty(), "what is deleted is waited for");
         self.wanted = lack;
         self.number += 1;
         self.step = EvictionStep::Counting(SegmentCount::new(short_disks(cx).map(|(disk, _)| disk).collect()));
@@ -112,6 +113,7 @@ impl Eviction {
             return;
         }
         let Some(page) = page else { return self.rest(parts.cx, EVICT_AGAIN_MS) };
+        debug_assert!(page.len() <= count::PAGE, "no more than was asked for");
         for copy in page {
             count.add(copy, is_surplus(parts, copy));
         }
@@ -176,12 +178,13 @@ impl Eviction {
     }
 
     /// A holder said which of them it has.
-    pub fn on_proof(&mut self, parts: &mut EvictionParts<'_>, token: EvictToken, reply: &ProveReply) {
+    pub fn on_proof(&mut self, parts: &mut EvictionParts<'_>, token: &EvictToken, reply: &ProveReply) {
         let EvictionStep::Proving(removal) = &mut self.step else { return };
         match removal.on_proof(parts.cx, token, reply) {
             RemovalStep::Waits => {}
             RemovalStep::Fails => self.next(parts),
             RemovalStep::Proven(disk, copies) => {
+                debug_assert!(!copies.is_empty() && self.deleting.is_empty(), "one removal at a time");
                 self.deleting = copies.iter().map(|(id, _)| *id).collect();
                 self.step = EvictionStep::Deleting(removal.bytes);
                 parts.cx.disk(DiskRequest::Delete { disk, copies }, Waiter::Evict(EvictToken::Deleted));

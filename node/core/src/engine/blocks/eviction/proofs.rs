@@ -48,6 +48,7 @@ impl Eviction {
         asked: &ProveRequest,
         copies: &[AssuredCopy],
     ) {
+        debug_assert_eq!(asked.ids.len(), copies.len(), "the store answers for each id");
         let held: BTreeSet<BlockId> = (asked.ids.iter().zip(copies))
             .filter(|(id, copy)| copy.state == AssuredState::Held && self.is_kept(cx, asked, **id))
             .filter(|_| map_changes == cx.map_changes)

@@ -80,8 +80,8 @@ impl OpenRemoval {
     }
 
     /// A member answered. All have to say of all that they have it, under the map that has not changed since, in time.
-    pub fn on_proof(&mut self, cx: &Context, token: EvictToken, reply: &ProveReply) -> RemovalStep {
-        let EvictToken::Proof { number, copies, count, .. } = token else { return RemovalStep::Waits };
+    pub fn on_proof(&mut self, cx: &Context, token: &EvictToken, reply: &ProveReply) -> RemovalStep {
+        let EvictToken::Proof { number, node, copies, count } = *token else { return RemovalStep::Waits };
         if number != self.number {
             return RemovalStep::Waits;
         }
@@ -90,6 +90,7 @@ impl OpenRemoval {
         if !is_now || !is_same || !reply.held.iter().all(|held| *held) || cx.duplicate_identity {
             return RemovalStep::Fails;
         }
+        debug_assert!(self.open > 0 && self.asked.contains(&node), "each question is answered once, by who was asked");
         self.open -= 1;
         match self.open {
             0 => RemovalStep::Proven(self.disk, std::mem::take(&mut self.copies)),

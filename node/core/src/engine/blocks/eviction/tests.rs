@@ -81,7 +81,7 @@ impl Case {
         let Some(Waiter::Evict(token)) = self.cx.answered(*node, asked.request) else { panic!("it was asked") };
         let held = vec![held; asked.ids.len()];
         let reply = ProveReply { request: asked.request, map: asked.map, copies: asked.copies, held };
-        self.call(|eviction, parts| eviction.on_proof(parts, token, &reply));
+        self.call(|eviction, parts| eviction.on_proof(parts, &token, &reply));
     }
 
     fn deleted(&mut self) -> Option<Vec<(BlockId, u64)>> {
@@ -95,11 +95,11 @@ impl Case {
     fn asked_about_one(&mut self) -> (BlockId, Vec<(NodeId, ProveRequest)>) {
         let id = block_at(&self.cx, 4).id();
         let copy = self.copy(id, 1);
-        assert_eq!(self.count(&[copy.clone()]), Some(1));
+        assert_eq!(self.count(std::slice::from_ref(&copy)), Some(1));
         (id, self.list(&[(copy, false)]))
     }
 
-    fn prove(&mut self, from: NodeId, asked: ProveRequest) -> Option<Vec<bool>> {
+    fn prove(&mut self, from: NodeId, asked: &ProveRequest) -> Option<Vec<bool>> {
         self.call(|eviction, parts| eviction.on_prove(parts, from, asked.clone()));
         let token = match asked_of_disk(&mut self.cx).pop() {
             Some((DiskRequest::Assure { .. }, Waiter::Evict(token))) => token,
@@ -140,7 +140,7 @@ fn a_surplus_copy_goes_when_all_that_are_assigned_it_have_it() {
     // On its way to the disk it is here no more, whoever asks.
     let asked = question(&case.cx, 1, vec![id]);
     assert_eq!(case.eviction.deleting, BTreeSet::from([id]));
-    assert_eq!(case.prove(asked_by(&case), asked), None);
+    assert_eq!(case.prove(asked_by(&case), &asked), None);
     case.call(|eviction, parts| eviction.on_deleted(parts, true));
     assert!(case.eviction.deleting.is_empty(), "if it comes again it is here again");
 }
@@ -200,7 +200,7 @@ fn a_holder_whose_connection_ends_or_that_is_not_believed_proves_nothing() {
     let first = order(&case.cx, id)[0];
     case.cx.peers.get_mut(first).expect("connected").distrusted = true;
     let copy = case.copy(id, 1);
-    assert_eq!(case.count(&[copy.clone()]), Some(1));
+    assert_eq!(case.count(std::slice::from_ref(&copy)), Some(1));
     assert_eq!(case.list(&[(copy, false)]), [], "nobody is asked for nothing");
 }
 
@@ -252,7 +252,7 @@ fn this_node_proves_what_it_is_assigned_by_the_same_map_and_has() {
     let (mine, other) = (block_at(&case.cx, 1).id(), block_at(&case.cx, 4).id());
     let from = asked_by(&case);
     let asked = question(&case.cx, 1, vec![mine, other]);
-    assert_eq!(case.prove(from, asked), Some(vec![true, false]));
+    assert_eq!(case.prove(from, &asked), Some(vec![true, false]));
     let another = ProveRequest { map: Digest([9; 32]), ..question(&case.cx, 2, vec![mine]) };
     case.call(|eviction, parts| eviction.on_prove(parts, from, another));
     assert_eq!(proved(&mut case.cx), Some(vec![false]), "at once");
