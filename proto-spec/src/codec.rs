@@ -230,7 +230,8 @@ macro_rules! u8_enum {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $tag:literal => $variant:ident,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        $vis enum $name { $($(#[$vdoc])* $variant,)+ }
+        #[repr(u8)]
+        $vis enum $name { $($(#[$vdoc])* $variant = $tag,)+ }
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

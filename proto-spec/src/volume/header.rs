@@ -112,7 +112,7 @@ pub fn header(block: &[u8]) -> Result<BlockHeader, FormatError> {
 /// Bytes from the beginning of a block that say its kind.
 pub const KIND_BYTES: usize = 7;
 
-/// What a block holds, by its first [`KIND_BYTES`] bytes: for whoever does not want to read all of it. None: it is no block of this
+/// What a block holds, by its first [`KIND_BYTES`] bytes, for those who do not want to read all of it. None: it is no block of this
 /// version.
 pub fn kind_of(begin: &[u8]) -> Option<BlockKind> {
     // Behind the length of the header: an array of six, the version, the kind.
