@@ -14,7 +14,8 @@ use crate::checkers::history::{HeadState, path_text};
 use crate::checkers::safety::SafetyView;
 use crate::checkers::{Checkers, Violation};
 use crate::trace::EventTrace;
-use crate::users::{COPIES, OperationEnd, UserOperation};
+use crate::users::{OperationEnd, UserOperation};
+use crate::world::pool::COPIES;
 use crate::world::queue::{Micros, S};
 use crate::world::{MachineId, SMALL, World};
 

@@ -16,10 +16,9 @@ use fsdfs_proto::volume::{Manifest, VolumeKeys, open_data};
 use self::file::{bytes_of, seal};
 use self::operation::PendingCommand;
 use crate::world::observed::{Observed, WorkingStore};
+use crate::world::pool::COPIES;
 use crate::world::{MachineId, World};
 
-/// Copies that users ask for.
-pub const COPIES: u8 = 3;
 /// Blocks of a file that a client has under way at once.
 const BLOCKS_UNDER_WAY: usize = 16;
 

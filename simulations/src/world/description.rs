@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::users::COPIES;
 use crate::world::clock::MachineClock;
+use crate::world::pool::COPIES;
 use crate::world::queue::MS;
 use crate::world::{UNIT_BYTES, World};
 

@@ -10,7 +10,8 @@ use fsdfs_proto::record::{CapabilityEntry, LogEntry};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::{VolumeKeys, WriteKeys};
 
-use crate::users::COPIES;
+/// Copies that users ask for.
+pub const COPIES: u8 = 3;
 
 /// Keys from a seed.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use fsdfs_core::tree::{EntryName, TreePath};
 
-use super::{HOUR, HouseholdScenario, LOST_MAX, MINUTE, PlannedStep};
+use super::hours::{HOUR, MINUTE};
+use super::{HouseholdScenario, LOST_MAX, PlannedStep};
 use crate::faults::ScenarioEvent;
 use crate::simulation::Simulation;
 use crate::users::UserOperation;

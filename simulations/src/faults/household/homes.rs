@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::{DailySpan, Role};
 
-use super::{DAY, MINUTE};
+use super::hours::{DAY, MINUTE};
 use crate::faults::{MachineSpec, ScenarioEvent};
 use crate::world::clock::MachineClock;
 use crate::world::queue::Micros;

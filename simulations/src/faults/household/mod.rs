@@ -6,20 +6,18 @@
 
 mod draw;
 mod homes;
+mod hours;
 
 use super::shape::WARM_UP;
 use super::{RunShape, ScenarioEvent, ScenarioStep};
 use crate::simulation::Simulation;
 use crate::trace::EventTrace;
 use crate::users::UserOperation;
-use crate::world::queue::{EventQueue, Micros, S};
+use crate::world::queue::{EventQueue, Micros};
 use crate::world::{HostileWay, MachineId, SMALL, World};
 
 pub use self::homes::Home;
-
-const MINUTE: Micros = 60 * S;
-const HOUR: Micros = 60 * MINUTE;
-const DAY: Micros = 24 * HOUR;
+use self::hours::{HOUR, MINUTE};
 
 /// Pause between two operations of users, on average.
 const OPERATION_EVERY: Micros = 8 * MINUTE;
@@ -87,7 +85,7 @@ impl HouseholdScenario {
         let (nr, numbers, lost, cut, wrong_clock) = (0, 0, 0, false, false);
         let mut scenario = Self { steps, rng, agenda, nr, numbers, end, homes, way, lost, cut, wrong_clock };
         scenario.plan_days(&world);
-        let liars = if shape.hostile > 0 { shape.hostile } else { usize::from(shape.seed % LIARS_ONE_IN == 0) };
+        let liars = if shape.hostile > 0 { shape.hostile } else { usize::from(shape.seed.is_multiple_of(LIARS_ONE_IN)) };
         for _ in 0..liars {
             let turn = scenario.rng.u64(WARM_UP + HOUR..(WARM_UP + 2 * HOUR).max(end / 2));
             scenario.agenda.plan(turn, (0, PlannedStep::Turn));

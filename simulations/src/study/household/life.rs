@@ -8,9 +8,10 @@ use fsdfs_proto::ids::BlockId;
 use super::homes::{DAY, HOMES, HomeYear, YearStep, build, year};
 use crate::simulation::Simulation;
 use crate::trace::EventTrace;
-use crate::users::{COPIES, UserOperation};
+use crate::users::UserOperation;
 use crate::world::SMALL;
 use crate::world::heads::commit_of;
+use crate::world::pool::COPIES;
 use crate::world::queue::S;
 
 /// Bytes of a file that is there from the beginning, and how many there are.
