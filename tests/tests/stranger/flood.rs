@@ -24,6 +24,9 @@ const FRIENDS: [u8; 4] = [1, 3, 4, 5];
 /// A silent connection loses its place after three seconds; then its stranger knocks again.
 const HOLD: Duration = Duration::from_secs(3);
 
+/// A machine that has not begun so many handshakes by then is too busy to.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
 /// A founder who is attacked, and friends who then come in one after the other.
 struct PoolSiege {
     pool: Pool,
@@ -104,15 +107,19 @@ async fn who_comes_behind_many_half_open_handshakes_has_to_show_its_address() {
     let mut half_open: Vec<HalfOpen> = attempts.into_iter().enumerate().map(HalfOpen::new).collect();
     // On a busy machine some are given up before the last ones are begun, and those are begun again. A few at a time: the member's
     // socket holds no more.
-    let asked = async {
-        while !half_open.iter_mut().any(HalfOpen::was_asked_to_retry) {
-            for some in half_open.chunks_mut(32) {
-                some.iter_mut().for_each(|attempt| attempt.begin(to));
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+    let (begun, mut most) = (Instant::now(), 0);
+    while !half_open.iter_mut().any(HalfOpen::was_asked_to_retry) {
+        most = most.max(half_open.iter().filter(|attempt| attempt.is_under_way()).count());
+        if begun.elapsed() > GIVE_UP {
+            assert!(most < PENDING_MAX, "nobody was asked to show its address, with {most} handshakes under way");
+            println!("SKIPPED: this machine is too busy to have more than {most} handshakes under way");
+            return;
         }
-    };
-    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("nobody was asked to show its address");
+        for some in half_open.chunks_mut(32) {
+            some.iter_mut().for_each(|attempt| attempt.begin(to));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     siege.friends_come_in(&format!("{} handshakes under way", half_open.len())).await;
 }
 
@@ -131,6 +138,11 @@ impl HalfOpen {
         let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).expect("Linux has the whole of 127/8");
         socket.set_nonblocking(true).expect("a socket");
         Self { socket, first_words, answered: None }
+    }
+
+    /// Whether the member surely waits for what comes next: it does so for five seconds.
+    fn is_under_way(&self) -> bool {
+        self.answered.is_some_and(|at| at.elapsed() < HOLD)
     }
 
     /// Said once more if the member did not hear it, or has given it up. To say the same again and again keeps it from the others.

@@ -85,7 +85,8 @@ impl HouseholdScenario {
         let (nr, numbers, lost, cut, wrong_clock) = (0, 0, 0, false, false);
         let mut scenario = Self { steps, rng, agenda, nr, numbers, end, homes, way, lost, cut, wrong_clock };
         scenario.plan_days(&world);
-        let liars = if shape.hostile > 0 { shape.hostile } else { usize::from(shape.seed.is_multiple_of(LIARS_ONE_IN)) };
+        let liars =
+            if shape.hostile > 0 { shape.hostile } else { usize::from(shape.seed.is_multiple_of(LIARS_ONE_IN)) };
         for _ in 0..liars {
             let turn = scenario.rng.u64(WARM_UP + HOUR..(WARM_UP + 2 * HOUR).max(end / 2));
             scenario.agenda.plan(turn, (0, PlannedStep::Turn));
