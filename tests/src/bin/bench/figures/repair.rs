@@ -20,6 +20,8 @@ const LOST: usize = NODES - 1;
 const READER: usize = 1;
 /// A machine that is off for a moment: less than any grace.
 const ABSENCE: Duration = Duration::from_secs(20);
+/// Of what was lost: a head that was replaced meanwhile is not made again.
+const WHOLE: f64 = 0.999;
 const PATIENCE: Duration = Duration::from_secs(1_800);
 /// What users read: of a large file, and small ones.
 const SMALL: u64 = 4 << 10;
@@ -88,14 +90,16 @@ fn replace(pool: &mut Pool, meanwhile: impl FnOnce(&Pool) -> Result<()>) -> Resu
     let begun = Instant::now();
     node.up()?;
     meanwhile(pool)?;
-    wait_for(PATIENCE, "all copies to be made again", || is_whole(pool, lost))?;
+    wait_for(PATIENCE, "all copies to be there again", || Ok(live_mib(pool)? >= lost * WHOLE))?;
     let s = begun.elapsed().as_secs_f64();
+    // That nothing is missing is found out by comparing once more.
+    wait_for(PATIENCE, "repair to end", || is_whole(pool, lost))?;
     Ok(Replaced { lost_mib: lost, sent_mib: blocks_sent(pool)? - sent, s, peak_mib: pool.memory()?.peak })
 }
 
 /// Whether all nodes have what they are assigned, and the one that lost its disk has so many mebibytes again.
 fn is_whole(pool: &Pool, lost: f64) -> Result<bool> {
-    let mut is_whole = live_mib(pool)? >= lost * 0.999;
+    let mut is_whole = live_mib(pool)? >= lost * WHOLE;
     for client in &pool.clients {
         let repair = pool.runtime.block_on(client.status())?.repair;
         is_whole &= repair.pending == 0 && !repair.running;
