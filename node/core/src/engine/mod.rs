@@ -85,6 +85,7 @@ impl Engine {
             // The disk that takes its place comes right behind, so one card says both.
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::GivenUp(disks) } => {
                 self.card.give_up(&self.cx, &disks);
+                admin::end_drain_of(&mut self.cx, &mut self.gossip, &disks);
                 self.heartbeat();
             }
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Changed(changes) } => {

@@ -62,6 +62,14 @@ pub(in crate::engine) fn change_disk_drain(
     })
 }
 
+/// These were given up: what takes the place of one has its id, and is not to be emptied. A refusal leaves it as it is, and the owner
+/// sees it.
+pub(in crate::engine) fn end_drain_of(cx: &mut Context, gossip: &mut Gossip, lost: &[DiskId]) {
+    for disk in lost {
+        let _ = change_disk_drain(cx, gossip, *disk, false);
+    }
+}
+
 /// Disks of this node that its owner wants to be emptied one by one; none of a node that is drained as a whole.
 pub(in crate::engine) fn drained_disks(cx: &Context) -> Vec<DiskId> {
     let absence = cx.facts.members().get(&cx.me).and_then(|me| me.absence.as_ref()).map(Signed::value);
@@ -135,6 +143,9 @@ mod tests {
         cx.disks = vec![disk(0), disk(2)];
         assert_eq!(change(&mut cx, own(2), true).1, [own(2)], "the other one was unplugged");
         assert_eq!(change(&mut cx, own(2), false), (Ok(()), vec![]));
+        assert_eq!(change(&mut cx, own(2), true).1, [own(2)]);
+        end_drain_of(&mut cx, &mut Gossip::default(), &[own(0), own(2)]);
+        assert_eq!(drained_disks(&cx), [], "another one takes its place");
         assert_eq!(change_drain(&mut cx, &mut Gossip::default(), true), Ok(()));
         assert_eq!(change(&mut cx, own(2), true).1, [], "all of it is drained");
         assert!(is_drained(&cx));

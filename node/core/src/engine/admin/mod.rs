@@ -18,7 +18,7 @@ mod vouch;
 pub(super) use absence::{change_absence, show_absence};
 pub(super) use admins::name_admins;
 pub(super) use assure::Assurances;
-pub(super) use drain::{DrainParts, change_disk_drain, change_drain, drain, drained_disks};
+pub(super) use drain::{DrainParts, change_disk_drain, change_drain, drain, drained_disks, end_drain_of};
 pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;
 pub(super) use members::{MemberParts, members, presence_of};
