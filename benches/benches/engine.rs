@@ -83,6 +83,9 @@ fn disk(request: DiskRequest) -> DiskDone {
         DiskRequest::Have { ids, .. } => DiskDone::Have(vec![Possession::No; ids.len()]),
         DiskRequest::Assure { ids } => DiskDone::Assured(vec![AssuredCopy::NONE; ids.len()]),
         DiskRequest::List { .. } => DiskDone::List(Vec::new()),
+        DiskRequest::Copies { .. } => DiskDone::Copies(Some(Vec::new())),
+        DiskRequest::Segment { .. } => DiskDone::Segment(Vec::new()),
+        DiskRequest::Delete { .. } => DiskDone::Deleted(false),
         DiskRequest::Log { .. } => DiskDone::Logged(true),
     }
 }
