@@ -21,7 +21,7 @@ pub const ALL: &[LabScenario] = &[
         "a stranger sends every kind of packet: 0 bytes come back",
         stranger_sends_packets,
     ),
-    LabScenario::quiet("L22-relay", "a relay that drops, repeats and garbles: another way within 8 s", bad_relay),
+    LabScenario::loud("L22-relay", "a relay that drops, repeats and garbles: another way within 8 s", bad_relay),
 ];
 
 /// A member whose router stops to let UDP through.
