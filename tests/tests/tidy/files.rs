@@ -17,6 +17,15 @@ fn no_source_file_is_too_long() {
     }
 }
 
+/// What `patch` and merges leave beside a file: another version of it, that greps find.
+#[test]
+fn nothing_lies_beside_the_files() {
+    let others = files_ending(&["Cargo.toml", ".orig", ".rej"]);
+    let left: Vec<String> =
+        others.iter().filter(|path| !path.ends_with("Cargo.toml")).map(|path| shown(path)).collect();
+    assert!(left.is_empty(), "remove {left:?}");
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     // Put together here, so that this file does not find itself.
