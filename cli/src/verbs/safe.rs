@@ -195,7 +195,6 @@ fn name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fsdfs_proto::control::MendingHolder;
 
     use super::*;
 
@@ -286,8 +285,8 @@ mod tests {
             damaged: vec![of("bob", 100)],
             unproven: vec![of("mallory", 3)],
             mending: vec![
-                MendingHolder { id: "bob".into(), name: "bob".into(), blocks: 100 },
-                MendingHolder { id: "mallory".into(), name: "mallory".into(), blocks: 3 },
+                MemberBlocks { id: "bob".into(), name: "bob".into(), blocks: 100 },
+                MemberBlocks { id: "mallory".into(), name: "mallory".into(), blocks: 3 },
             ],
             proven_copies: Some(3_497),
             ..report()

@@ -41,7 +41,7 @@ pub struct SafetyReport {
     /// Members that are required to have copies which are missing, and did not say anything.
     pub missing: Vec<MissingHolder>,
     /// Members that answered that they lack copies which they are required to have: those are on their way.
-    pub mending: Vec<MendingHolder>,
+    pub mending: Vec<MemberBlocks>,
     /// Blocks that this node knows to be short of copies, anywhere in the pool.
     pub repair_pending: u64,
     /// Checked blocks of which each counted copy is known to have been right at some time: written, or read and hashed.
@@ -135,15 +135,4 @@ pub struct SafetyProgress {
     pub blocks: u64,
     /// Blocks that will be.
     pub of_blocks: u64,
-}
-
-/// A member that lacks copies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MendingHolder {
-    /// Its node id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Checked blocks that it is required to have and lacks.
-    pub blocks: u64,
 }

@@ -11,8 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use fsdfs_core::plan::SafetySum;
 use fsdfs_core::report::{Attention, MemberList, MemberReport, Presence, StatusReport};
 use fsdfs_proto::control::{
-    self, MemberBlocks, MendingHolder, MissingHolder, MissingReason, SafetyProgress, SafetyProofLine, SafetyReport,
-    SafetyVerdict,
+    self, MemberBlocks, MissingHolder, MissingReason, SafetyProgress, SafetyProofLine, SafetyReport, SafetyVerdict,
 };
 use fsdfs_proto::ids::NodeId;
 use futures::{Stream, StreamExt as _, stream};
@@ -121,7 +120,7 @@ fn report(found: SafetyFound, status: &StatusReport, members: &MemberList) -> Sa
         unproven: member_blocks(&sum.unproven, members),
         proven_copies: None,
         missing: missing(&sum.silent, status, members),
-        mending: mending(&sum.lacking, members),
+        mending: member_blocks(&sum.lacking, members),
         repair_pending: status.repair_pending,
         verified_blocks: sum.verified_blocks,
         oldest_verified_h: sum.oldest_verified_h,
@@ -171,11 +170,6 @@ fn reason(member: &MemberReport, status: &StatusReport) -> MissingReason {
         _ if !member.connected && !member.me => MissingReason::NotConnected,
         _ => MissingReason::NoAnswer,
     }
-}
-
-fn mending(lacking: &BTreeMap<NodeId, u64>, members: &MemberList) -> Vec<MendingHolder> {
-    let of = |MemberBlocks { id, name, blocks }| MendingHolder { id, name, blocks };
-    member_blocks(lacking, members).into_iter().map(of).collect()
 }
 
 fn member_blocks(blocks: &BTreeMap<NodeId, u64>, members: &MemberList) -> Vec<MemberBlocks> {
