@@ -172,7 +172,7 @@ impl Gets {
         let still_time = cx.now.mono < get.since + GET_MS_MAX;
         let away = get.away(cx, id);
         let was_lost_lately =
-            |node: &NodeId| cx.peers.heard_ms(*node, cx.now.mono).is_some_and(|ms| ms < LOST_LATELY_MS);
+            |node: &NodeId| cx.peers.heard_at(*node).is_some_and(|at| cx.now.mono < at + LOST_LATELY_MS);
         if open || (still_time && (not_yet || away.iter().any(was_lost_lately))) {
             return cx.wake_in(HEDGE_MS, Timer::Get(id));
         }

@@ -42,11 +42,7 @@ impl Liveness {
     /// Milliseconds since anything was heard of a member; none if nothing was since the start.
     pub fn quiet_ms(&self, cx: &Context, node: NodeId) -> Option<u64> {
         let beat = self.0.get(&node).map(|beat| beat.seen_at);
-        let beat_ms = beat.map(|at| cx.now.mono.saturating_sub(at));
-        match (beat_ms, cx.peers.heard_ms(node, cx.now.mono)) {
-            (Some(beat), Some(direct)) => Some(beat.min(direct)),
-            (beat, direct) => beat.or(direct),
-        }
+        beat.max(cx.peers.heard_at(node)).map(|at| cx.now.mono.saturating_sub(at))
     }
 }
 

@@ -159,9 +159,9 @@ impl Peers {
         self.0.get(&node).is_some_and(|peer| peer.up && !peer.silent)
     }
 
-    /// Milliseconds since anything came from it; none if nothing ever did.
-    pub fn heard_ms(&self, node: NodeId, now: u64) -> Option<u64> {
-        self.0.get(&node).map(|peer| peer.heard).filter(|heard| *heard > 0).map(|heard| now.saturating_sub(heard))
+    /// When anything came from it last; none if nothing ever did.
+    pub fn heard_at(&self, node: NodeId) -> Option<u64> {
+        self.0.get(&node).map(|peer| peer.heard).filter(|heard| *heard > 0)
     }
 
     /// The connected ones, silent ones too, in the order of their ids.

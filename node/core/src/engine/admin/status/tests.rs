@@ -23,11 +23,15 @@ fn counted(cx: &Context) -> Holdings {
 }
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
+    report_of(cx, heads, &KeyRing::default())
+}
+
+fn report_of(cx: &Context, heads: &LocalHeads, keys: &KeyRing) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
     let presence = &PresenceWatch::default();
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
-    let (keys, relays, holdings) = (&KeyRing::default(), &Relays::default(), &counted(cx));
+    let (relays, holdings) = (&Relays::default(), &counted(cx));
     let (audits, gossip) = (&audits, &gossip);
     let card = &OwnCard::new(PROFILE, 1 << 30);
     status(&StatusParts {
@@ -214,28 +218,8 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
     let mut keys = KeyRing::default();
     keys.take_up(&mut cx);
     let said = |cx: &Context| {
-        let (liveness, heads, repair) = (Liveness::default(), LocalHeads::default(), Repair::default());
-        let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
-        let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
-        let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
-        let (holdings, presence) = (&counted(cx), &PresenceWatch::default());
-        let card = &OwnCard::new(PROFILE, 1 << 30);
-        let parts = StatusParts {
-            cx,
-            liveness,
-            presence,
-            heads,
-            repair,
-            replication,
-            audits,
-            gossip,
-            keys,
-            relays,
-            holdings,
-            card,
-        };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
-        status(&parts).attention.into_iter().find(waits)
+        report_of(cx, &LocalHeads::default(), &keys).attention.into_iter().find(waits)
     };
     assert_eq!(said(&cx), None, "most keys come at once");
     pass(&mut cx, 7_000);
