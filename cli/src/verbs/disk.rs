@@ -26,8 +26,8 @@ pub struct DiskCommand {
 enum DiskAction {
     /// Begin a new disk in a storage folder whose disk is lost.
     ///
-    /// The disk was replaced, or wiped: mount the new one at the path that config.toml has, then give that path. The folder gets a new
-    /// superblock and the disk a new id, at once if the node runs. What belongs on it comes from the other members by itself, until
+    /// The disk was replaced, or wiped: mount the new one at the path that config.toml has, then give that path. The new disk has the
+    /// place and the id of the lost one, at once if the node runs. What belongs on it comes from the other members by itself, until
     /// every block has its copies again. A folder with a disk that can be read, or with blocks, is refused and left as it is.
     New {
         /// The folder, as config.toml has it.
@@ -109,7 +109,9 @@ fn refused(app: &AppContext, error: &StoreError) -> CliError {
 fn begun_text(begun: &NewDiskReply) -> String {
     let path = escape::name(begun.path.as_bytes());
     let mut text = format!("{path} is a new disk ({})", begun.id.get(..8).unwrap_or(&begun.id));
-    if !begun.given_up.is_empty() {
+    if begun.given_up == [begun.id.as_str()] {
+        text += " in the place of the lost one";
+    } else if !begun.given_up.is_empty() {
         let lost: Vec<&str> = begun.given_up.iter().map(|id| id.get(..8).unwrap_or(id)).collect();
         text += &format!("; given up: {}", lost.join(", "));
     }
@@ -164,5 +166,7 @@ mod tests {
         assert!(text.starts_with("/a is a new disk (01234567); given up: fedcba98\n12 blocks, 3.0 MiB are"), "{text}");
         assert!(begun_text(&begun(Some(BlocksToPull { estimated: true, ..comes }))).contains("\nabout 12 blocks"));
         assert!(begun_text(&begun(None)).contains("when this node runs"));
+        let same = NewDiskReply { given_up: vec!["0123456789abcdef".into()], ..begun(None) };
+        assert!(begun_text(&same).starts_with("/a is a new disk (01234567) in the place of the lost one\n"));
     }
 }

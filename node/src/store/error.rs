@@ -64,10 +64,10 @@ pub enum StoreError {
     /// The machine's fault, or the owner's mistake.
     #[error("{path} cannot be used: {error}; check that it can be written to by you, and has free space")]
     Unusable { path: PathBuf, error: io::Error },
-    /// The owner's mistake: a disk was copied, and both are named.
+    /// The owner's mistake: a disk was copied, or was found again after another one took its place, and both are named.
     #[error(
-        "{path} and {other} are the same disk ({disk}), or one is a copy of the other. Take one of them out of the \
-         configuration; to have two disks, name an empty folder instead of the copy"
+        "{path} and {other} are the same disk ({disk}): one is a copy of the other, or took its place when it was lost. Take \
+         one of them out of the configuration; to have two disks, name an empty folder instead of the one that is not needed"
     )]
     Cloned { path: PathBuf, other: PathBuf, disk: DiskId },
     /// A file of the store is damaged, or of a newer version.
