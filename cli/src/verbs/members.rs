@@ -358,7 +358,8 @@ fn state(member: &MemberEntry) -> String {
         MemberPresence::Up => "up, not connected to this node".into(),
         MemberPresence::Away => seen("away") + &excuse(member.away.as_ref()),
         MemberPresence::Departed => seen("departed"),
-        MemberPresence::Removed => "leaving".into(),
+        MemberPresence::Removed if member.connected || member.me => "leaving".into(),
+        MemberPresence::Removed => seen("removed"),
         MemberPresence::Revoked => "revoked".into(),
         MemberPresence::Other => "unknown".into(),
     }
@@ -432,6 +433,14 @@ mod tests {
             disks: 1,
             addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }
+    }
+
+    #[test]
+    fn who_was_removed_is_leaving_as_long_as_it_is_there() {
+        let removed = MemberEntry { presence: MemberPresence::Removed, connected: true, ..member("dan") };
+        assert_eq!(state(&removed), "leaving");
+        let gone = MemberEntry { connected: false, last_seen_s: Some(120), ..removed };
+        assert!(state(&gone).starts_with("removed, last seen"), "{}", state(&gone));
     }
 
     #[test]

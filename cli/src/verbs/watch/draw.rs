@@ -170,7 +170,8 @@ fn presence(member: &MemberEntry, zone: &TimeZone) -> String {
             format!("up{via}{rtt}")
         }
         MemberPresence::Away | MemberPresence::Departed => absence(member, zone),
-        MemberPresence::Removed => "leaving".into(),
+        MemberPresence::Removed if member.connected || member.me => "leaving".into(),
+        MemberPresence::Removed => "removed".into(),
         MemberPresence::Revoked => "revoked".into(),
         MemberPresence::Other => "unknown".into(),
     }
