@@ -74,9 +74,11 @@ fn proofs_find_what_rots_name_who_has_it_and_it_is_mended() -> Result<()> {
         ensure!(code == Some(1) && report["verdict"] == "at_risk", "{report}");
         let named = report["damaged"].as_array().context("damaged")?;
         ensure!(named.len() == 1 && named[0]["name"] == damaged_node.name.as_str(), "{report}");
-        ensure!(named[0]["blocks"] == bad && report["short_blocks"] == bad, "{report}");
+        // A scrub or an audit may have come upon some before, and by now they may be mended.
+        let shown = named[0]["blocks"].as_u64().context("blocks")?;
+        ensure!((bad * 9 / 10..=bad).contains(&usize::try_from(shown)?) && report["short_blocks"] == shown, "{report}");
         ensure!(report["unproven"] == serde_json::json!([]), "{report}");
-        ensure!(report["proven_copies"] == 3 * blocks - bad as u64, "{report}");
+        ensure!(report["proven_copies"] == 3 * blocks - shown, "{report}");
         ensure!(damaged(&damaged_node.log()).len() == bad, "its log names all of it");
         wait_for(PATIENCE, "it to be mended", || {
             let (code, report) = prove()?;
