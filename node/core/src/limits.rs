@@ -68,6 +68,8 @@ pub const MERGE_AFTER_MS: u64 = 3_000;
 pub const UNPUBLISHED_EVERY_MS: u64 = 250;
 /// A head that only its writer knows is told this long after somebody came up: several may come at once, and facts first.
 pub const PUBLISH_AFTER_MS: u64 = 300;
+/// And at most so long after a try that did not help: whoever is there may have room by then, or be believed.
+pub const PUBLISH_AGAIN_MS_MAX: u64 = 120_000;
 /// Blocks that one commit brings to more servers beside its own at most: they share its 10 s.
 pub const REPLICATE_AT_ONCE: usize = 512;
 /// Blocks of one commit on their way to disks and holders at once; the rest waits with the commit. Twice what may be under way

@@ -18,7 +18,7 @@ use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
 use crate::facts::{FactSet, MemberStatus, current_heads};
-use crate::limits::{LONG_AWAY_MS, PUBLISH_AFTER_MS, REPLICATE_AT_ONCE};
+use crate::limits::{LONG_AWAY_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS, PUBLISH_AGAIN_MS_MAX, REPLICATE_AT_ONCE};
 use crate::seam::{Copies, PutOutcome};
 
 /// See the module.
@@ -39,6 +39,10 @@ pub(in crate::engine) struct UnpublishedHead {
     /// Blocks made since the last head that was published of which fewer than [`LocalHeads::publish_quorum`] servers have a
     /// copy.
     pub under_replicated: BTreeSet<BlockId>,
+    /// Tries in a row that brought no block to a further server.
+    failed_tries: u32,
+    /// Monotonic milliseconds before which it is not tried again, unless somebody comes up.
+    next_try: u64,
 }
 
 impl LocalHeads {
@@ -154,7 +158,23 @@ impl LocalHeads {
     /// A head goes to the log, and not to the others.
     pub fn keep(&mut self, volume: VolumeId, head: Signed<Head>, under_replicated: BTreeSet<BlockId>) {
         debug_assert_eq!(head.value().volume, volume);
-        self.own.insert(volume, UnpublishedHead { head, under_replicated });
+        self.own.insert(volume, UnpublishedHead { head, under_replicated, failed_tries: 0, next_try: 0 });
+    }
+
+    /// It was tried to publish it, in vain. In how many milliseconds to try again: soon as long as blocks get their copies, and else
+    /// after ever longer, for each try asks whoever is there about all of them and renews their leases.
+    pub fn note_try(&mut self, volume: VolumeId, now: u64, replicated: bool) -> u64 {
+        let Some(own) = self.own.get_mut(&volume) else { return MERGE_AFTER_MS };
+        own.failed_tries = if replicated { 0 } else { own.failed_tries.saturating_add(1) };
+        let longer = MERGE_AFTER_MS << own.failed_tries.saturating_sub(1).min(16);
+        let pause_ms = if replicated { PUBLISH_AFTER_MS } else { longer.min(PUBLISH_AGAIN_MS_MAX) };
+        own.next_try = now + pause_ms;
+        pause_ms
+    }
+
+    /// When it is to be tried to publish the head that is kept.
+    pub fn next_try(&self, volume: VolumeId) -> Option<u64> {
+        self.own.get(&volume).map(|own| own.next_try)
     }
 
     /// The head that is kept, to be published or replaced.
@@ -215,8 +235,9 @@ impl LocalHeads {
     }
 
     /// Somebody is there who may take copies, and hear of heads.
-    pub fn publish_soon(&self, cx: &mut Context) {
-        for volume in self.own.keys() {
+    pub fn publish_soon(&mut self, cx: &mut Context) {
+        for (volume, own) in &mut self.own {
+            own.next_try = cx.now.mono;
             cx.wake_in(PUBLISH_AFTER_MS, Timer::Merge(*volume));
         }
     }

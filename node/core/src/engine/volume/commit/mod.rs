@@ -251,6 +251,10 @@ impl Commits {
             // What is away comes back: then there is something to merge.
             return parts.heads.quarantine.withholds(parts.cx, volume);
         }
+        if let Some(at) = parts.heads.next_try(volume).filter(|at| is_one && *at > parts.cx.now.mono) {
+            parts.cx.timers.set(at, Timer::Merge(volume));
+            return false;
+        }
         let publishes = unpublished && !parts.heads.is_outdated(parts.cx, volume);
         let may = publishes || may_not_write(parts.cx, volume).is_none();
         let commits = self.0.entry(volume).or_default();

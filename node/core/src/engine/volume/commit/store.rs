@@ -14,7 +14,7 @@ use crate::engine::blocks::PutItem;
 use crate::engine::timers::Timer;
 use crate::engine::volume::heads::{copies_in, entries_of, is_of_ended_epoch, local_only};
 use crate::facts::InsertOutcome;
-use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, MERGE_AFTER_MS, PUBLISH_AFTER_MS, SHARED_SYNC_BLOCKS_MIN};
+use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, SHARED_SYNC_BLOCKS_MIN};
 use crate::seam::{CommitToken, DiskRequest, GetOutcome, PutOutcome, Refusal, Waiter};
 use crate::tree::{EditError, EditOutcome};
 
@@ -238,8 +238,7 @@ impl CommitRun<'_, '_> {
         // Also if its blocks are on one other server, and not here: without this node nobody knows of them.
         progress.worst = Some(local_only(self.parts.cx));
         if self.parts.cx.peers.any_up() {
-            // As long as blocks get their copies the next ones follow; if none did, somebody is to come first.
-            let pause_ms = if progress.replicated { PUBLISH_AFTER_MS } else { MERGE_AFTER_MS };
+            let pause_ms = self.parts.heads.note_try(self.volume, self.parts.cx.now.mono, progress.replicated);
             self.parts.cx.wake_in(pause_ms, Timer::Merge(self.volume));
         }
         self.commits.end(self.parts.cx, self.volume, progress);

@@ -10,7 +10,7 @@ use super::*;
 use crate::engine::blocks::ReplicationLog;
 use crate::engine::event::Event;
 use crate::engine::test_kit::{connect, context, effects, events, pass, pool};
-use crate::limits::{EDITS_QUEUED_MAX, STORES_UNDER_WAY_MAX};
+use crate::limits::{EDITS_QUEUED_MAX, PUBLISH_AGAIN_MS_MAX, STORES_UNDER_WAY_MAX};
 use crate::seam::{
     DiskCondition, DiskRequest, Effect, GetOutcome, GetToken, PutToken, QueryToken, ReadDone, Token, WriteDone,
 };
@@ -373,8 +373,21 @@ fn an_under_replicated_tree_stays_with_its_writer_until_there_are_copies() {
     assert!(matches!(bench.logged[..], [LogEntry::Own(_), LogEntry::Unpublished(_)]), "{:?}", bench.logged);
     let kept = bench.heads.unpublished(volume()).expect("kept").head.id();
 
+    // Each try asks everybody about all of it.
+    for tries in 0..8 {
+        let before = bench.cx.now.mono;
+        assert!(!bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "not yet");
+        pass(&mut bench.cx, (MERGE_AFTER_MS << tries).min(PUBLISH_AGAIN_MS_MAX) - 1);
+        assert!(!bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "after {before}");
+        pass(&mut bench.cx, 1);
+        assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "after {before}");
+        bench.run();
+    }
     bench.peers = StoreOutcome::Stored;
-    assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())));
+    assert!(!bench.commit(|commits, parts| commits.on_merge_due(parts, volume())));
+    let Bench { heads, cx, .. } = &mut bench;
+    heads.publish_soon(cx);
+    assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "somebody came up");
     bench.run();
     assert!(bench.heads.is_empty());
     assert_eq!(bench.cx.facts.heads(volume()).iter().map(Signed::id).collect::<Vec<_>>(), [kept]);
