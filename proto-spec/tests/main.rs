@@ -14,6 +14,7 @@ mod memory;
 mod message;
 mod packet;
 mod pair;
+mod relay;
 mod samples;
 mod sealed;
 mod strings;

@@ -230,6 +230,8 @@ pub const GOSSIP_MS: u64 = 5_000;
 pub const DIGESTS_IDLE_MS: u64 = 60_000;
 /// A heartbeat that is new here goes on to so many peers that do not hear its node themselves.
 pub const HEARTBEAT_RELAYS_MAX: usize = 8;
+/// So many of those who reach both pass it on to each of them: a line may break at any time.
+pub const HEARTBEAT_RELAYS: usize = 2;
 /// If there are none of these, it goes on to this many random peers: two nodes of one identity hear of each other so.
 pub const HEARTBEAT_FAN_OUT: usize = 1;
 /// First pause between attempts to reach a member; doubles up to [`DIAL_MS_MAX`].

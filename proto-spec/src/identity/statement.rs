@@ -185,6 +185,18 @@ pub struct Heartbeat {
     pub counter: u64,
 }
 
+impl Heartbeat {
+    /// The place of a node among those who may pass this heartbeat on to a member that its maker is not connected to; the lowest ones
+    /// do (spec 04-wire, "Repair and grants"). Each heartbeat has an order of its own.
+    pub fn relay_place(&self, node: NodeId, to: NodeId) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new();
+        for part in [&node.0[..], &self.node.0, &to.0, &self.counter.to_be_bytes()] {
+            hash.update(part);
+        }
+        *hash.finalize().as_bytes()
+    }
+}
+
 /// "I have heard nothing of this member for longer than the rule says": `[1, member, last heartbeat, proof, issuer]`.
 /// Effective when a majority of the branches says so; void after a newer heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

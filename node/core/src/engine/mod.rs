@@ -516,11 +516,15 @@ impl Engine {
     }
 
     fn heartbeat(&mut self) {
+        self.heartbeat_but(&[]);
+    }
+
+    fn heartbeat_but(&mut self, but: &[NodeId]) {
         if self.gossip.log_behind {
             let entries = self.log_entries();
             self.cx.disk(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Relog));
         }
-        self.card.heartbeat(&mut self.cx, &mut self.gossip);
+        self.card.heartbeat(&mut self.cx, &mut self.gossip, but);
         self.drain();
     }
 
@@ -548,8 +552,9 @@ impl Engine {
             }
             Timer::Heartbeat => {
                 self.presence.on_heartbeat(cx, !self.heads.is_empty());
-                if self.card.is_heartbeat_due(cx, &self.liveness) || self.gossip.log_behind {
-                    self.heartbeat();
+                let due = self.card.heartbeat_due(cx, &self.liveness);
+                if let Some(but) = due.or_else(|| self.gossip.log_behind.then(Vec::new)) {
+                    self.heartbeat_but(&but);
                 }
             }
             Timer::Card => {

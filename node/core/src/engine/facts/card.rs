@@ -9,6 +9,7 @@ use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
 use fsdfs_proto::ids::{DiskId, DiskNonce, NodeId};
 use fsdfs_proto::signed::Signed;
 
+use super::beats::not_needed;
 use super::presence::grace_ms;
 use super::{Gossip, Liveness};
 use crate::engine::context::Context;
@@ -34,8 +35,8 @@ pub(in crate::engine) struct OwnCard {
     boot: u64,
     /// Of this boot's last heartbeat; 0 before this node is a member.
     counter: u64,
-    /// When that was made, in monotonic milliseconds.
-    beaten_at: u64,
+    /// When all who are connected were sent one, in monotonic milliseconds.
+    told_all_at: u64,
     /// How often another heartbeat of this identity was ahead of ours.
     overtaken: u32,
     /// Disks that are out of sight: their weight, and until when, in monotonic milliseconds, the card keeps it. A loose cable
@@ -50,7 +51,7 @@ impl OwnCard {
             unit_bytes: unit_bytes.max(1),
             boot: 0,
             counter: 0,
-            beaten_at: 0,
+            told_all_at: 0,
             overtaken: 0,
             absent: BTreeMap::new(),
         }
@@ -74,27 +75,37 @@ impl OwnCard {
         self.counter == 0 && cx.facts.members().contains_key(&cx.me)
     }
 
-    /// Whether the next heartbeat is to be made now; the timer runs on. Whoever is connected need not hear it so often: it is
-    /// for those who hear of this node through others, if there are any.
-    pub fn is_heartbeat_due(&self, cx: &mut Context, liveness: &Liveness) -> bool {
+    /// Whether the next heartbeat is to be made now, and who need not hear it; the timer runs on. Whoever is connected does not depend
+    /// on it: it is for those who hear of this node through others, if there are any, and then for these others.
+    pub fn heartbeat_due(&self, cx: &mut Context, liveness: &Liveness) -> Option<Vec<NodeId>> {
         cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
+        if cx.now.mono >= self.told_all_at + HEARTBEAT_IDLE_MS {
+            return Some(Vec::new());
+        }
         let is_far = |node: &NodeId| *node != cx.me && !cx.peers.is_up(*node) && liveness.is_present(cx, *node);
-        cx.now.mono >= self.beaten_at + HEARTBEAT_IDLE_MS || cx.facts.members().keys().any(is_far)
+        let far: Vec<NodeId> = cx.facts.members().keys().copied().filter(is_far).collect();
+        (!far.is_empty()).then(|| not_needed(cx, &self.next_beat(cx), &far))
     }
 
-    /// The next heartbeat of this boot. Before this node is a member nobody would take it in; the timer runs on.
-    pub fn heartbeat(&mut self, cx: &mut Context, gossip: &mut Gossip) {
+    /// The next heartbeat of this boot, to all but these. Before this node is a member nobody would take it in; the timer runs on.
+    pub fn heartbeat(&mut self, cx: &mut Context, gossip: &mut Gossip, but: &[NodeId]) {
         cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
         if !cx.facts.members().contains_key(&cx.me) {
             return;
         }
-        self.beaten_at = cx.now.mono;
+        if but.is_empty() {
+            self.told_all_at = cx.now.mono;
+        }
         debug_assert!(self.boot > 0, "a boot begins before it beats");
-        self.counter += 1;
-        let beat = Heartbeat { version: 1, node: cx.me, boot: self.boot, counter: self.counter };
+        let beat = self.next_beat(cx);
+        self.counter = beat.counter;
         let beat = Fact::from(Signed::sign(cx.pool, &cx.key, beat));
         gossip.insert_facts(cx, vec![beat.clone()], None);
-        cx.raise(Event::FactMade(beat));
+        gossip.announce(cx, &beat, but);
+    }
+
+    fn next_beat(&self, cx: &Context) -> Heartbeat {
+        Heartbeat { version: 1, node: cx.me, boot: self.boot, counter: self.counter + 1 }
     }
 
     /// A heartbeat of this identity that may not be this boot's. Whether this node has to show that it is alive.

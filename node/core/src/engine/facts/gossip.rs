@@ -11,6 +11,7 @@ use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::beats::is_mine_to_tell;
 use super::card_pace::{CardPace, moves_blocks};
 use super::log_pace::{LogPace, worth_logging};
 use super::outbox::FactOutbox;
@@ -159,12 +160,16 @@ impl Gossip {
         for fact in news {
             let Fact::Heartbeat(beat) = fact else { continue };
             let node = beat.value().node;
-            let hears = |peer: &NodeId| cx.peers.get(*peer).and_then(|peer| peer.hears.as_ref());
-            let is_needy = |peer: &NodeId| hears(peer).is_none_or(|hears| !hears.contains(&node));
-            let (needy, others): (Vec<NodeId>, Vec<NodeId>) = peers.iter().copied().partition(is_needy);
-            let mut to = some_of(cx, needy, HEARTBEAT_RELAYS_MAX);
-            let fill = HEARTBEAT_FAN_OUT.saturating_sub(to.len());
-            to.extend(some_of(cx, others, fill));
+            let (hearing, needy): (Vec<NodeId>, Vec<NodeId>) =
+                peers.iter().copied().partition(|peer| cx.peers.hears(*peer, node));
+            let to = match needy.is_empty() {
+                true => some_of(cx, hearing, HEARTBEAT_FAN_OUT),
+                false => {
+                    let mine =
+                        needy.into_iter().filter(|peer| is_mine_to_tell(cx, beat.value(), *peer, &hearing)).collect();
+                    some_of(cx, mine, HEARTBEAT_RELAYS_MAX)
+                }
+            };
             for peer in to {
                 parts.entry(peer).or_default().push(fact.raw());
             }

@@ -1,5 +1,6 @@
 //! Floor 2, what everybody knows: facts as they come, comparing them, who is there, this node's card, keys.
 
+mod beats;
 mod card;
 mod card_pace;
 mod gossip;

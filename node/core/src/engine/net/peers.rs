@@ -119,6 +119,11 @@ impl Peers {
         self.0.iter().map(|(node, peer)| (*node, peer))
     }
 
+    /// Whether a peer exchanges facts itself with a member, as it said.
+    pub fn hears(&self, peer: NodeId, member: NodeId) -> bool {
+        self.get(peer).and_then(|peer| peer.hears.as_ref()).is_some_and(|hears| hears.contains(&member))
+    }
+
     /// Begins an entry; false if there is one.
     pub fn add(&mut self, node: NodeId) -> bool {
         let fresh = !self.0.contains_key(&node);

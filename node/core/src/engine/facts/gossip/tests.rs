@@ -326,6 +326,9 @@ fn a_heartbeat_goes_on_to_those_who_do_not_hear_its_node_themselves() {
     let mut cx = connected();
     cx.peers.get_mut(node(4)).expect("connected").hears = Some([node(2)].into());
     cx.peers.get_mut(node(5)).expect("connected").hears = None;
+    for peer in [2, 3] {
+        cx.peers.get_mut(node(peer)).expect("connected").hears = Some([node(1)].into());
+    }
     let told = |cx: &mut Context, counter, from| {
         Gossip::default().insert_facts(cx, vec![new_beat(counter).into()], Some(node(from)));
         let told: BTreeSet<NodeId> = sent(cx).into_iter().map(|(to, _)| to).collect();
