@@ -183,8 +183,15 @@ impl Holdings {
     }
 
     /// Whoever is assigned it says that it has this block, which is not assigned to this node: see [`PairTables::settle`].
-    pub fn settle(&mut self, id: BlockId, by: NodeId, is_covered: impl FnOnce(&[NodeId]) -> bool) -> bool {
-        self.tables.as_mut().is_none_or(|tables| tables.settle(id, by, is_covered))
+    pub fn settle(&mut self, id: BlockId, by: NodeId, covers: impl FnOnce(&[NodeId], bool) -> bool) -> bool {
+        self.tables.as_mut().is_none_or(|tables| tables.settle(id, by, covers))
+    }
+
+    /// Others reach other members than before: see [`PairTables::cover_again`].
+    pub fn cover_again(&mut self, covers: impl Fn(BlockId, u8, &[NodeId]) -> bool) {
+        if let Some(tables) = &mut self.tables {
+            tables.cover_again(covers);
+        }
     }
 
     /// Whoever said so may have it no more. Whether that changes anything.
@@ -347,7 +354,7 @@ mod tests {
         let settle = |holdings: &mut Holdings, by: &[NodeId]| {
             infos.iter().for_each(|info| {
                 for node in by {
-                    holdings.settle(info.id, *node, |_| true);
+                    holdings.settle(info.id, *node, |_, _| false);
                 }
             });
         };

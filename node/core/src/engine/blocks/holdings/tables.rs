@@ -29,7 +29,8 @@ pub(in crate::engine) struct PairTables {
     unsettled: BlockTotal,
     /// What found no place in `elsewhere`, at least.
     beyond: BlockTotal,
-    /// This node is to hold nothing. It may be about to leave, so it hears from all holders that they have a block, not from one.
+    /// This node is to hold nothing. It may be about to leave, so it hears from all holders that it reaches that they have a block, not
+    /// from one.
     pub hears_all: bool,
     /// Up to this id all is known to be there.
     pub handed_to: Option<BlockId>,
@@ -41,17 +42,19 @@ pub(in crate::engine) struct PairTables {
 #[derive(Debug)]
 struct ElsewhereBlock {
     len: u32,
-    /// To so many.
+    /// So many are asked for.
+    copies: u8,
+    /// It is assigned to so many.
     assigned: usize,
     /// Those of them that said that they have it.
     said: Vec<NodeId>,
-    /// Each of the others is reached by one of these, which then sees to it.
+    /// These see to it that each of the others gets it.
     is_covered: bool,
 }
 
 impl ElsewhereBlock {
-    fn is_settled(&self, hears_all: bool) -> bool {
-        !self.said.is_empty() && (self.said.len() >= self.assigned || !hears_all && self.is_covered)
+    fn is_settled(&self) -> bool {
+        !self.said.is_empty() && (self.said.len() >= self.assigned || self.is_covered)
     }
 }
 
@@ -130,12 +133,13 @@ impl PairTables {
     fn change_elsewhere(&mut self, record: &HeldRecord, assigned: usize, comes: bool) {
         let HeldRecord { id, len, .. } = *record;
         if !comes {
-            if self.elsewhere.remove(&id).is_some_and(|block| !block.is_settled(self.hears_all)) {
+            if self.elsewhere.remove(&id).is_some_and(|block| !block.is_settled()) {
                 self.unsettled.take(len);
             }
         } else if self.is_handed_over(id) || self.elsewhere.contains_key(&id) {
         } else if self.elsewhere.len() < ELSEWHERE_MAX {
-            self.elsewhere.insert(id, ElsewhereBlock { len, assigned, said: Vec::new(), is_covered: false });
+            let copies = record.redundancy.map_or(0, Redundancy::copies);
+            self.elsewhere.insert(id, ElsewhereBlock { len, copies, assigned, said: Vec::new(), is_covered: false });
             self.unsettled.add(len);
         } else {
             // Found when all is counted the next time.
@@ -171,32 +175,51 @@ impl PairTables {
         &self.sets
     }
 
-    /// One of those whom it is assigned to says that it has it. `is_covered`: whether such nodes reach each other one that this node
-    /// does. Whether it is known now that all of them have it or will.
-    pub fn settle(&mut self, id: BlockId, by: NodeId, is_covered: impl FnOnce(&[NodeId]) -> bool) -> bool {
+    /// One of those whom it is assigned to says that it has it. `covers`: whether those who said so see to all others; with true where
+    /// this node may be about to leave. Whether it is known now that all of them have it or will.
+    pub fn settle(&mut self, id: BlockId, by: NodeId, covers: impl FnOnce(&[NodeId], bool) -> bool) -> bool {
         let Some(block) = self.elsewhere.get_mut(&id) else { return true };
-        if block.is_settled(self.hears_all) || block.said.contains(&by) {
-            return block.is_settled(self.hears_all);
+        if block.is_settled() || block.said.contains(&by) {
+            return block.is_settled();
         }
         debug_assert!(block.said.len() < block.assigned.max(1), "those whom it is assigned to, each once");
         block.said.push(by);
-        block.is_covered = is_covered(&block.said);
-        let is_settled = block.is_settled(self.hears_all);
+        block.is_covered = covers(&block.said, self.hears_all);
+        let is_settled = block.is_settled();
         if is_settled {
             self.unsettled.take(block.len);
         }
         is_settled
     }
 
+    /// Of a node that may be about to leave: whether those who said that they have a block of so many copies see to all others was
+    /// decided as of then. Members meet and part.
+    pub fn cover_again(&mut self, covers: impl Fn(BlockId, u8, &[NodeId]) -> bool) {
+        if !self.hears_all {
+            return;
+        }
+        let undecided = |block: &ElsewhereBlock| !block.said.is_empty() && block.said.len() < block.assigned;
+        for (id, block) in self.elsewhere.iter_mut().filter(|(_, block)| undecided(block)) {
+            let was_covered = block.is_covered;
+            block.is_covered = covers(*id, block.copies, &block.said);
+            match (was_covered, block.is_covered) {
+                (false, true) => self.unsettled.take(block.len),
+                (true, false) => self.unsettled.add(block.len),
+                _ => {}
+            }
+        }
+        debug_assert!(self.unsettled.blocks <= self.elsewhere.len() as u64, "of those that are remembered");
+    }
+
     /// What these said counts no more. Whether that changes anything.
     pub fn unsettle(&mut self, is_missing: impl Fn(NodeId) -> bool) -> bool {
-        let (before, hears_all) = (self.unsettled, self.hears_all);
+        let before = self.unsettled;
         for block in self.elsewhere.values_mut() {
-            let was_settled = block.is_settled(hears_all);
+            let was_settled = block.is_settled();
             let said = block.said.len();
             block.said.retain(|node| !is_missing(*node));
             block.is_covered &= said == block.said.len();
-            if was_settled && !block.is_settled(hears_all) {
+            if was_settled && !block.is_settled() {
                 self.unsettled.add(block.len);
             }
         }
@@ -211,7 +234,7 @@ impl PairTables {
 
     /// Whether such a block is one of those.
     pub fn is_elsewhere(&self, id: BlockId) -> bool {
-        self.elsewhere.get(&id).is_some_and(|block| !block.is_settled(self.hears_all))
+        self.elsewhere.get(&id).is_some_and(|block| !block.is_settled())
     }
 
     /// What is assigned to others only, and not known to be there.
@@ -222,7 +245,7 @@ impl PairTables {
 
     /// Whom of these holders such a block is to be offered to, as far as they are remembered.
     pub fn to_offer(&self, id: BlockId, holders: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
-        let block = self.elsewhere.get(&id).filter(|block| !block.is_settled(self.hears_all));
+        let block = self.elsewhere.get(&id).filter(|block| !block.is_settled());
         let Some(block) = block else { return Vec::new() };
         let most = if self.hears_all { usize::MAX } else { 1 };
         holders.filter(|node| !block.said.contains(node)).take(most).collect()

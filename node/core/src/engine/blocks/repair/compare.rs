@@ -129,7 +129,8 @@ impl Comparisons {
     }
 
     fn can_begin(&self, cx: &Context, tables: &PairTables, node: NodeId) -> bool {
-        cx.responsive(node) && !self.open.contains_key(&node) && tables.of(node).is_some()
+        // Whoever is to hold nothing shares no blocks with anybody, and has no place in the tables of others.
+        !tables.hears_all && cx.responsive(node) && !self.open.contains_key(&node) && tables.of(node).is_some()
     }
 
     /// Begins what is due.

@@ -37,6 +37,7 @@ use self::upload::Upload;
 use super::holdings::HeldRecord;
 use super::{Holdings, ReplicationLog};
 use crate::engine::context::Context;
+use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
 use crate::limits::{
     COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, ELSEWHERE_MAX, PLACE_AGAIN_MS, PLACE_BLOCK_MS,
@@ -127,9 +128,16 @@ impl Repair {
         let more = overdue.difference(&self.overdue).next().is_some();
         self.overdue = overdue;
         let is_missing = |node| !liveness.is_present(cx, node) || !cx.peers.is_believed(node);
-        if holdings.unsettle(is_missing) || more {
+        let unsettled = holdings.unsettle(is_missing);
+        let covers = |id: BlockId, copies: u8, said: &[NodeId]| {
+            let holders: Vec<NodeId> = cx.map.holders(id, copies).iter().map(|holder| holder.node).collect();
+            is_covered(cx, liveness, (&holders, said), true)
+        };
+        holdings.cover_again(covers);
+        if unsettled || more {
             self.passes.place_in(cx, 0);
         }
+        self.note_whole(parts);
         self.go_on(parts);
     }
 
@@ -310,24 +318,40 @@ impl Repair {
 
     /// Two hold the same: what was known to be missing may be there now, and the other one says that it has what this node asks about.
     fn on_equal(&mut self, parts: &mut RepairParts<'_>, node: NodeId) {
-        let RepairParts { cx, holdings, log, .. } = parts;
-        let Some(tables) = holdings.tables() else { return };
-        let is_whole = |other: &NodeId| cx.peers.is_believed(*other) && self.comparing.is_equal(tables, *other);
-        for id in log.ids() {
-            let holders = cx.map.holders(id, cx.copies());
-            let others = holders.iter().map(|holder| holder.node).filter(|other| *other != cx.me);
-            let is_known = others.clone().count() < holders.len() || !tables.is_elsewhere(id);
-            if is_known && others.clone().all(|other| is_whole(&other)) {
-                log.note(id, None);
-            }
-        }
-        if tables.sets().keys().any(|others| others.iter().all(is_whole)) {
-            log.note_spare(0);
-        }
+        self.note_whole(parts);
+        let Some(tables) = parts.holdings.tables() else { return };
+        let cx = &mut *parts.cx;
         // Of many records those behind a random id.
         let is_many = tables.of(node).is_some_and(|table| table.all().count > SAMPLE_RECORDS as u64);
         let after = is_many.then(|| BlockId(std::array::from_fn(|_| cx.rng.u8(..))));
         cx.disk(DiskRequest::List { after, max: SAMPLE_RECORDS }, Waiter::Repair(RepairToken::Sample { of: node }));
+    }
+
+    /// Forgets what was missing and is there. Of a holder that this node does not reach others know, who see to it: it is theirs to say
+    /// what it lacks.
+    fn note_whole(&self, parts: &mut RepairParts<'_>) {
+        let RepairParts { cx, holdings, log, liveness, .. } = parts;
+        let Some(tables) = holdings.tables() else { return };
+        let is_equal = |node: &NodeId| cx.peers.is_believed(*node) && self.comparing.is_equal(tables, *node);
+        let is_whole = |others: &[NodeId]| {
+            let equal: Vec<NodeId> = others.iter().copied().filter(is_equal).collect();
+            let is_seen_to = |node: &NodeId| {
+                equal.contains(node) || cx.peers.is_believed(*node) && is_reached_by(cx, liveness, *node, &equal)
+            };
+            others.iter().all(is_seen_to)
+        };
+        for id in log.ids() {
+            let holders = cx.map.holders(id, cx.copies());
+            let others: Vec<NodeId> =
+                holders.iter().map(|holder| holder.node).filter(|other| *other != cx.me).collect();
+            let is_known = others.len() < holders.len() || !tables.is_elsewhere(id);
+            if is_known && is_whole(&others) {
+                log.note(id, None);
+            }
+        }
+        if tables.sets().keys().any(|others| is_whole(others)) {
+            log.note_spare(0);
+        }
     }
 
     /// What others said to offers.
@@ -342,9 +366,10 @@ impl Repair {
         let OfferOutcomes { held, awaited } = self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
         for info in held {
             let copies = HeldRecord::of(&info).redundancy.map_or(0, Redundancy::copies);
-            let RepairParts { cx, holdings, .. } = parts;
+            let RepairParts { cx, holdings, liveness, .. } = parts;
             let holders: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
-            if holders.contains(&from) && !holdings.settle(info.id, from, |said| is_covered(cx, &holders, said)) {
+            let covers = |said: &[NodeId], leaves| is_covered(cx, liveness, (&holders, said), leaves);
+            if holders.contains(&from) && !holdings.settle(info.id, from, covers) {
                 // It cannot give it to the others, so this node does.
                 self.passes.place_in(cx, REPAIR_DELAY_MS);
             }
@@ -437,15 +462,26 @@ impl Repair {
     }
 }
 
-/// Whether each of these holders has a block, or is reached by one that has it, as that one said itself; or is out of reach of this
-/// node, too, which then can do nothing for it.
-fn is_covered(cx: &Context, holders: &[NodeId], having: &[NodeId]) -> bool {
-    let reaches = |node: &NodeId, other: &NodeId| {
-        let hears = cx.peers.get(*node).and_then(|peer| peer.hears.as_ref());
-        hears.is_none_or(|hears| hears.contains(other))
+/// Whether others see to it that each of these holders gets a block that this node has and is not assigned; `having`: those that said
+/// that they have it. Whoever is about to leave hears of all that it reaches itself, and the rest has to be there and reached by one of
+/// those. Else whoever is out of reach of all is left out: this node can do nothing for it.
+fn is_covered(cx: &Context, liveness: &Liveness, (holders, having): (&[NodeId], &[NodeId]), leaves: bool) -> bool {
+    let is_reached = |node: &NodeId| match (leaves, cx.responsive(*node)) {
+        (true, true) => false,
+        (true, false) => is_reached_by(cx, liveness, *node, having),
+        (false, true) => {
+            let hears = |peer: &NodeId| cx.peers.get(*peer).and_then(|peer| peer.hears.as_ref());
+            having.iter().any(|peer| hears(peer).is_none_or(|hears| hears.contains(node)))
+        }
+        (false, false) => true,
     };
-    let others = holders.iter().filter(|holder| !having.contains(holder) && cx.responsive(**holder));
-    others.into_iter().all(|other| having.iter().any(|node| reaches(node, other)))
+    holders.iter().filter(|holder| !having.contains(holder)).all(is_reached)
+}
+
+/// Whether a member is there that this node does not reach, and one of these does.
+fn is_reached_by(cx: &Context, liveness: &Liveness, node: NodeId, by: &[NodeId]) -> bool {
+    let reaches = |peer: &NodeId| cx.responsive(*peer) && cx.peers.hears(*peer, node);
+    !cx.responsive(node) && liveness.is_present(cx, node) && by.iter().any(reaches)
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub(super) struct Pulls {
 
 struct WantedBlock {
     holding: Holding,
+    /// When that was said, in monotonic milliseconds: it has grown older since.
+    said_at: u64,
     /// Who has it, as it said itself.
     sources: BTreeSet<NodeId>,
     /// Sites that have it, under which it stands in the order; none: it is under way.
@@ -69,7 +71,7 @@ impl Pulls {
         if !is_wanted || !has_room || (self.wanted.len() >= PULLS_MAX && !self.wanted.contains_key(&id)) {
             return false;
         }
-        let fresh = || WantedBlock { holding, sources: BTreeSet::new(), rank: None };
+        let fresh = || WantedBlock { holding, said_at: cx.now.mono, sources: BTreeSet::new(), rank: None };
         self.wanted.entry(id).or_insert_with(fresh).sources.insert(from);
         debug_assert!(self.wanted.len() <= PULLS_MAX, "what is wanted is bounded");
         if !self.open.contains_key(&id) {
@@ -191,7 +193,8 @@ impl Pulls {
         let Holding { redundancy, age_ms, lease_ms, receipt, .. } = wanted.holding;
         let (map, request, more, attached) = (cx.map_digest, 0, false, AttachedBlock::from(block));
         // A copy is no younger than what it is a copy of, and never as young as a put.
-        let lease_ms = lease_ms.max(1);
+        let waited_ms = cx.now.mono.saturating_sub(wanted.said_at);
+        let (age_ms, lease_ms) = (age_ms.saturating_add(waited_ms), lease_ms.saturating_add(waited_ms).max(1));
         let store = StoreRequest { request, map, redundancy, age_ms, lease_ms, receipt, more, block: attached };
         let accepted =
             accepted_block(cx, from, &store, block).filter(|_| is_within_budget(cx, holdings, &store, block));
