@@ -32,6 +32,8 @@ const AGAIN_PERCENT: u64 = 10;
 const AGAIN_BYTES: u64 = 64 << 10;
 /// Bytes that an idle pair may say in a minute.
 const PAIR_BYTES: u64 = 1_024;
+/// What others may say in a minute on behalf of a pair that never meets: three heartbeats each way, each by two.
+const STRANGERS_BYTES: u64 = 2 * PAIR_BYTES;
 
 /// What was moved so far, and who was away when.
 #[derive(Debug, Default)]
@@ -140,11 +142,13 @@ impl ThriftChecker {
             .then(|| format!("{again} bytes were pulled by nodes that had them, {due} by those that lacked them"))
     }
 
-    /// What all said to each other while nothing happened.
-    pub fn idle(&self, bytes: u64, pairs: u64, minutes: u64, pulls_before: u64) -> Vec<String> {
-        let a_minute = bytes / pairs.max(1) / minutes.max(1);
-        let chatter =
-            (a_minute > PAIR_BYTES).then(|| format!("an idle pair says {a_minute} bytes a minute, not {PAIR_BYTES}"));
+    /// What all said to each other while nothing happened. For pairs that never meet others pass on what each is to hear.
+    pub fn idle(&self, bytes: u64, (pairs, strangers): (u64, u64), minutes: u64, pulls_before: u64) -> Vec<String> {
+        let a_minute = bytes / minutes.max(1);
+        let most = pairs * PAIR_BYTES + strangers * STRANGERS_BYTES;
+        let chatter = (a_minute > most).then(|| {
+            format!("{pairs} idle pairs and {strangers} that never meet say {a_minute} bytes a minute, not {most}")
+        });
         let pulled = self.pulls - pulls_before;
         let pulled = (pulled > 0).then(|| format!("{pulled} blocks were pulled though nothing is missing"));
         chatter.into_iter().chain(pulled).collect()
@@ -285,7 +289,7 @@ mod tests {
         assert_eq!(checker.waste(), None);
         assert_eq!(checker.pulled(0, &again), None);
         assert!(checker.waste().is_some());
-        assert_eq!(checker.idle(10 * PAIR_BYTES, 1, 10, 2), Vec::<String>::new());
-        assert_eq!(checker.idle(11 * PAIR_BYTES, 1, 10, 1).len(), 2);
+        assert_eq!(checker.idle(10 * PAIR_BYTES, (1, 0), 10, 2), Vec::<String>::new());
+        assert_eq!(checker.idle(11 * PAIR_BYTES, (1, 0), 10, 1).len(), 2);
     }
 }

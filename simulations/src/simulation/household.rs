@@ -109,8 +109,12 @@ impl Simulation {
         let (pulls, before) = (self.checkers().thrift.pulls(), self.said_bytes());
         self.advance(self.world.at + QUIET_MINUTES * MINUTE);
         let bytes = self.said_bytes() - before;
-        let on = (0..self.world.machines.len()).filter(|id| self.world.machines[*id].runs()).count() as u64;
-        let loud = self.checkers().thrift.idle(bytes, on * on.saturating_sub(1) / 2, QUIET_MINUTES, pulls);
+        let on: Vec<MachineId> = (0..self.world.machines.len()).filter(|id| self.world.machines[*id].runs()).collect();
+        let all = on.len() * on.len().saturating_sub(1) / 2;
+        let apart = |one: &MachineId| on.iter().filter(|other| self.world.net.are_strangers(*one, **other)).count();
+        let strangers = on.iter().map(apart).sum::<usize>() / 2;
+        let pairs = ((all - strangers) as u64, strangers as u64);
+        let loud = self.checkers().thrift.idle(bytes, pairs, QUIET_MINUTES, pulls);
         loud.into_iter().for_each(|what| self.fail("thrift", what));
     }
 
