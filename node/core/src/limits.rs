@@ -266,6 +266,8 @@ pub const COUNT_PERIOD_MS: u64 = 24 * 3_600_000;
 pub const COUNT_APART_MS: u64 = 600_000;
 /// What others are to keep is looked at again after this long, when some of it was on its way.
 pub const PLACE_AGAIN_MS: u64 = 15_000;
+/// And after this long, when a member that it was offered to could not say whether it has it: it reads its index, or has other facts.
+pub const OFFER_AGAIN_MS: u64 = 60_000;
 /// And so much longer for each block that a node which leaves has still to hand over: offers of all of them must not take the
 /// line from the blocks.
 pub const PLACE_BLOCK_MS: u64 = 5;

@@ -40,8 +40,8 @@ use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, ELSEWHERE_MAX, PLACE_AGAIN_MS, PLACE_BLOCK_MS,
-    REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, SAMPLE_RECORDS,
+    COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, ELSEWHERE_MAX, OFFER_AGAIN_MS, PLACE_AGAIN_MS,
+    PLACE_BLOCK_MS, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, SAMPLE_RECORDS,
 };
 use crate::seam::{BlockPayload, CopyChange, DiskRequest, ReadDone, RepairToken, ServeToken, Waiter, WriteDone};
 
@@ -363,7 +363,8 @@ impl Repair {
         reply: &OfferReply,
     ) {
         debug_assert!(!infos.is_empty(), "an offer is of something");
-        let OfferOutcomes { held, awaited } = self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
+        let OfferOutcomes { held, awaited, is_unsettled } =
+            self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
         for info in held {
             let copies = HeldRecord::of(&info).redundancy.map_or(0, Redundancy::copies);
             let RepairParts { cx, holdings, liveness, .. } = parts;
@@ -376,6 +377,9 @@ impl Repair {
             // Of a block that is not assigned to this node those that it is assigned to keep the books; and a copy that is held in the
             // place of another one is one as well.
             parts.log.note(info.id, None);
+        }
+        if is_unsettled {
+            self.passes.place_in(parts.cx, OFFER_AGAIN_MS);
         }
         let is_leaving = parts.holdings.tables().is_some_and(|tables| tables.hears_all);
         let has_elsewhere = parts.holdings.has_elsewhere();

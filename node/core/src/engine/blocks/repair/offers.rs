@@ -32,6 +32,8 @@ pub(super) struct OfferOutcomes {
     pub held: Vec<RecordInfo>,
     /// It will pull these.
     pub awaited: Vec<BlockId>,
+    /// Of some it could not say, or it has no place in its queue: they are to be offered again.
+    pub is_unsettled: bool,
 }
 
 impl Offers {
@@ -114,7 +116,7 @@ impl Offers {
             match outcome {
                 OfferOutcome::No => outcomes.held.push(info),
                 OfferOutcome::WillPull => outcomes.awaited.push(info.id),
-                OfferOutcome::NotYet => {}
+                OfferOutcome::NotYet => outcomes.is_unsettled = true,
                 OfferOutcome::Full => {
                     if let Some(fallback) = fallback(cx, from, &info) {
                         self.offer(fallback, info);

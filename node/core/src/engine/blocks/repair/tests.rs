@@ -30,6 +30,8 @@ struct Side {
     presence: PresenceWatch,
     liveness: Liveness,
     disk: BTreeMap<BlockId, (RecordInfo, Option<Block>)>,
+    /// Its index is being made: nobody knows what is there.
+    is_rebuilding: bool,
 }
 
 impl Side {
@@ -48,6 +50,7 @@ impl Side {
             presence: PresenceWatch::default(),
             liveness: Liveness::default(),
             disk: BTreeMap::new(),
+            is_rebuilding: false,
         };
         side.repair.begin(&mut side.cx);
         side
@@ -95,7 +98,11 @@ impl Side {
                 });
             }
             (DiskRequest::Have { ids, renew: None }, Waiter::Serve(ServeToken::Offer { to, request, items })) => {
-                let yes = |id: &BlockId| if self.disk.contains_key(id) { Possession::Yes } else { Possession::No };
+                let yes = |id: &BlockId| match self.disk.contains_key(id) {
+                    _ if self.is_rebuilding => Possession::NotYet,
+                    true => Possession::Yes,
+                    false => Possession::No,
+                };
                 let here: Vec<Possession> = ids.iter().map(yes).collect();
                 self.call(|repair, parts| repair.answer_offer(parts, (to, request), items, &here));
             }
@@ -472,6 +479,23 @@ fn what_is_here_by_chance_goes_to_those_who_are_assigned_it() {
     let side = &nodes.0[last];
     assert!(!side.holdings.tables().expect("counted").has_elsewhere(), "it is known to be there");
     assert!(!side.repair.is_running(&side.cx, &side.holdings));
+}
+
+#[test]
+fn what_is_offered_to_one_that_cannot_say_is_offered_again() {
+    let mut nodes = Nodes::new(4);
+    let block = sealed(6);
+    let info = record(&nodes.0[0].cx, &block);
+    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
+    let index =
+        |nodes: &Nodes, place: usize| nodes.0.iter().position(|side| side.cx.me == order[place]).expect("of it");
+    let last = index(&nodes, 3);
+    nodes.0[last].old(info, Some(block));
+    nodes.0.iter_mut().for_each(|side| side.is_rebuilding = true);
+    nodes.run(30);
+    nodes.0.iter_mut().for_each(|side| side.is_rebuilding = false);
+    nodes.run(120);
+    assert!((0..4).all(|index| nodes.ids(index).len() == 1));
 }
 
 /// Two homes behind routers that let nobody in never meet, however long they are up.
