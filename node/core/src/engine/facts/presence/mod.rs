@@ -58,6 +58,8 @@ struct WatchedMember {
 pub(in crate::engine) struct PresenceWatch {
     patience: Patience,
     clock: RunningClock,
+    /// When this start began, on the running clock.
+    began_at: u64,
     members: BTreeMap<NodeId, WatchedMember>,
     /// Those that fell silent together.
     braked: BTreeSet<NodeId>,
@@ -93,6 +95,7 @@ impl PresenceWatch {
     /// The first look is due when whoever is there had time to be heard.
     pub fn begin(&mut self, cx: &mut Context) {
         cx.wake_in(PRESENCE_MS, Timer::Presence);
+        self.began_at = self.clock.ms();
         (self.heard_due, self.save_due) = (cx.now.mono + HEARD_MS, cx.now.mono + 10 * PRESENCE_MS);
     }
 
@@ -253,7 +256,9 @@ impl PresenceWatch {
             if seen.is_up.is_some_and(|was_up| was_up != is_up) {
                 seen.since = Some(cx.now.mono);
             }
-            let fell = !is_up && (seen.is_up == Some(true) || seen.fell_at.is_none());
+            // Whoever was up when this node was last, and is not now, fell while it was off.
+            let was_up = seen.is_up.unwrap_or(seen.fell_at.is_none_or(|(at, _)| at < seen.heard_at));
+            let fell = !is_up && was_up;
             if fell {
                 seen.fell_at = Some((running, cx.now.wall));
             }
@@ -262,12 +267,15 @@ impl PresenceWatch {
         }
     }
 
+    /// Whoever is missed when this node comes back may have fallen together with it: it is one of them, and back.
     fn find_outage(&self, cx: &Context) -> BTreeSet<NodeId> {
         let servers = cx.map.servers();
         let fallen = servers.iter().filter_map(|server| {
-            let seen = self.members.get(&server.id)?;
-            let (at, _) = seen.fell_at?;
-            let (site, is_back) = (&server.site[..], seen.is_up == Some(true));
+            let (at, is_back) = match self.members.get(&server.id) {
+                _ if server.id == cx.me => (self.began_at, true),
+                seen => (seen?.fell_at?.0, seen?.is_up == Some(true)),
+            };
+            let site = &server.site[..];
             Some(FallenMember { node: server.id, site, weight: server.weight(), at, is_back })
         });
         let braked = outage(fallen.collect(), servers.iter().map(MapServer::weight).sum(), self.patience.outage_part);

@@ -201,6 +201,24 @@ fn a_brake_ends_when_half_of_them_are_back() {
 }
 
 #[test]
+fn who_is_missed_when_this_node_comes_back_fell_together_with_it() {
+    // After a power cut: of six two are back, with this one.
+    let mut bench = Bench::of(6);
+    bench.minutes(2 * HOURS, 1..6);
+    bench.restart();
+    bench.minutes(3 * HOURS, 1..2);
+    assert_eq!(bench.reason(5), Some(AwayReason::Outage));
+    assert!(!bench.is_overdue(5, 1));
+    // Three, and one of the others has been away for longer: it is no power cut.
+    let mut bench = Bench::of(6);
+    bench.minutes(2 * HOURS, 1..5);
+    bench.restart();
+    bench.minutes(3 * HOURS, 1..4);
+    assert_eq!(bench.reason(5), Some(AwayReason::Unexplained));
+    assert!(bench.is_overdue(5, 1));
+}
+
+#[test]
 fn a_node_that_was_frozen_misses_nobody() {
     let mut bench = Bench::of(4);
     bench.minutes(GONE_DAYS * DAYS - 10, [1, 2]);
