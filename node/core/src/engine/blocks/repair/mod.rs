@@ -137,6 +137,7 @@ impl Repair {
         if unsettled || more {
             self.passes.place_in(cx, 0);
         }
+        self.pulls.on_presence(parts.cx);
         self.note_whole(parts);
         self.go_on(parts);
     }

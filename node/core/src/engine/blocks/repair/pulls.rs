@@ -98,6 +98,22 @@ impl Pulls {
         self.wanted.remove(&id);
     }
 
+    /// Whoever was removed from the pool, or is not believed, is no source any more; what only such have is not to come.
+    pub fn on_presence(&mut self, cx: &Context) {
+        let is_source = |node: &NodeId| cx.peers.is_believed(*node) && !cx.revoked(*node);
+        let idle = self.wanted.iter().filter(|(id, _)| !self.open.contains_key(*id));
+        let changed = idle.filter(|(_, wanted)| !wanted.sources.iter().all(is_source)).map(|(id, _)| *id);
+        for id in changed.collect::<Vec<_>>() {
+            self.unqueue(id);
+            let Some(wanted) = self.wanted.get_mut(&id) else { continue };
+            wanted.sources.retain(is_source);
+            match wanted.sources.is_empty() {
+                true => self.forget_one(id),
+                false => self.queue(cx, id),
+            }
+        }
+    }
+
     /// Into the order, or to another place of it.
     fn queue(&mut self, cx: &Context, id: BlockId) {
         self.unqueue(id);

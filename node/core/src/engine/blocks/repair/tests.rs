@@ -524,6 +524,30 @@ fn what_is_here_by_chance_goes_to_whoever_is_not_reached_by_those_that_have_it()
 }
 
 #[test]
+fn what_only_a_liar_has_is_not_to_come() {
+    let mut side = Side::new(0, 4);
+    let infos: Vec<RecordInfo> = (1..200).map(|number| record(&side.cx, &sealed(number))).collect();
+    side.cx.repair_bytes_per_s = 0;
+    for info in &infos {
+        let item = answer::holding(&side.cx, info);
+        side.call(|repair, parts| {
+            repair.pulls.want(parts.cx, pool::node(1), item, PullReason::Compared);
+            if info.id.0[0] < 128 {
+                repair.pulls.want(parts.cx, pool::node(2), item, PullReason::Compared);
+            }
+        });
+    }
+    let all = side.repair.pulls.pending();
+    side.cx.peers.get_mut(pool::node(1)).expect("connected").distrusted = true;
+    side.call(Repair::on_presence);
+    let left = side.repair.pulls.pending();
+    assert!(left > 0 && left < all, "{left} of {all}");
+    side.cx.peers.get_mut(pool::node(2)).expect("connected").distrusted = true;
+    side.call(Repair::on_presence);
+    assert_eq!(side.repair.pulls.pending(), 0);
+}
+
+#[test]
 fn copies_of_whoever_is_not_believed_are_made_elsewhere() {
     let mut nodes = Nodes::new(4);
     let block = sealed(7);
