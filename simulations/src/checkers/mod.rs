@@ -194,7 +194,7 @@ impl Checkers {
             Observed::FileSealed { number, root } => self.history.file_sealed(number, root),
             Observed::BlockSealed { block } => self.history.made(at, &block),
             Observed::JobRan { machine, job, done } => self.job_ran(at, machine, &job, &done),
-            Observed::MachinesApart { .. } | Observed::ClockJumped => {}
+            Observed::MachinesInTouch { .. } | Observed::ClockJumped => {}
             Observed::ConnectionOverflows { machine, to, waiting } => {
                 let to = to.short();
                 self.fail(at, "bounds", format!("{waiting:?} messages and blocks of node {machine} wait for {to}"));
@@ -216,7 +216,7 @@ impl Checkers {
             | Observed::MemberTurned { machine, .. } => self.thrift.gone(*machine),
             Observed::NodeStarted { machine } => self.thrift.runs(at, *machine, true),
             Observed::NodeCrashed { machine } => self.thrift.runs(at, *machine, false),
-            Observed::MachinesApart { apart } => self.thrift.apart(at, apart),
+            Observed::MachinesInTouch { groups } => self.thrift.in_touch(at, groups),
             Observed::DisksDisturbed { machine } => {
                 self.thrift.disks_disturbed(at, *machine);
                 self.honesty.disturbed(at);

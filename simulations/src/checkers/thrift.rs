@@ -32,13 +32,15 @@ const AGAIN_PERCENT: u64 = 10;
 const AGAIN_BYTES: u64 = 64 << 10;
 /// Bytes that an idle pair may say in a minute.
 const PAIR_BYTES: u64 = 1_024;
-/// What others may say in a minute on behalf of a pair that never meets: three heartbeats each way, each by two.
-const STRANGERS_BYTES: u64 = 2 * PAIR_BYTES;
+/// What may be said in a minute for a pair that never meets: three heartbeats each way, which two pass on, and which three are told for it.
+const STRANGERS_BYTES: u64 = 3 * PAIR_BYTES;
 
-/// What was moved so far, and who was away when.
+/// What was moved so far, and who missed whom when.
 #[derive(Debug, Default)]
 pub struct ThriftChecker {
     machines: Vec<MachineTimes>,
+    /// Machines that hear of each other; none: all that run do.
+    groups: Vec<Vec<MachineId>>,
     due_bytes: u64,
     again_bytes: u64,
     /// Blocks that were pulled.
@@ -50,50 +52,66 @@ struct MachineTimes {
     node: NodeId,
     site: usize,
     weight: u64,
-    /// Since when it is up and can be reached; none: it is not.
-    up: Option<Micros>,
-    /// When it was last lost from sight.
-    fell: Micros,
     runs: bool,
-    apart: bool,
+    /// When it was last switched off.
+    off: Micros,
     gone: bool,
     disks_disturbed: Option<Micros>,
+    /// How it sees each of the machines.
+    seen: Vec<SeenMachine>,
+}
+
+/// How one machine sees another one.
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenMachine {
+    /// Since when it hears of it; none: it does not, or one of them is off.
+    up: Option<Micros>,
+    /// When it last lost it from sight.
+    fell: Micros,
 }
 
 impl ThriftChecker {
     /// One more machine, switched off, with disks of this size.
     pub fn machine_added(&mut self, node: NodeId, site: usize, weight: u64) {
-        let times = MachineTimes {
-            node,
-            site,
-            weight,
-            up: None,
-            fell: 0,
-            runs: false,
-            apart: false,
-            gone: false,
-            disks_disturbed: None,
-        };
-        self.machines.push(times);
+        let seen = vec![SeenMachine::default(); self.machines.len()];
+        let (runs, off, gone, disks_disturbed) = (false, 0, false, None);
+        self.machines.push(MachineTimes { node, site, weight, runs, off, gone, disks_disturbed, seen });
+        self.machines.iter_mut().for_each(|machine| machine.seen.push(SeenMachine::default()));
     }
 
     /// It runs, or does not.
     pub fn runs(&mut self, at: Micros, machine: MachineId, runs: bool) {
         self.machines[machine].runs = runs;
-        self.machines[machine].settle(at);
+        if !runs {
+            self.machines[machine].off = at;
+        }
+        self.settle(at);
+    }
+
+    /// These hear of each other now.
+    pub fn in_touch(&mut self, at: Micros, groups: &[Vec<MachineId>]) {
+        self.groups = groups.to_vec();
+        self.settle(at);
+    }
+
+    fn settle(&mut self, at: Micros) {
+        for one in 0..self.machines.len() {
+            for other in 0..self.machines.len() {
+                let is_seen = self.are_in_touch(one, other);
+                self.machines[one].seen[other].settle(at, is_seen);
+            }
+        }
+    }
+
+    fn are_in_touch(&self, one: MachineId, other: MachineId) -> bool {
+        let both = |group: &Vec<MachineId>| group.contains(&one) && group.contains(&other);
+        let run = self.machines[one].runs && self.machines[other].runs;
+        run && (self.groups.is_empty() || self.groups.iter().any(both))
     }
 
     /// Nobody needs to expect it back.
     pub fn gone(&mut self, machine: MachineId) {
         self.machines[machine].gone = true;
-    }
-
-    /// These cannot be reached by most others.
-    pub fn apart(&mut self, at: Micros, apart: &[MachineId]) {
-        for (id, machine) in self.machines.iter_mut().enumerate() {
-            machine.apart = apart.contains(&id);
-            machine.settle(at);
-        }
     }
 
     /// Its disks lost something, or take no accesses, or take them again.
@@ -113,15 +131,18 @@ impl ThriftChecker {
         if pull.assigned.contains(&self.machines[pull.machine].node) {
             return None;
         }
-        let missing = pull.assigned.iter().filter(|holder| self.is_missing(at, **holder, &pull.assigned)).count();
+        let missing =
+            pull.assigned.iter().filter(|holder| self.is_missing(at, pull.source, **holder, &pull.assigned)).count();
         if missing == 0 {
-            let holders: Vec<String> = pull.assigned.iter().map(|holder| self.describe(at, *holder)).collect();
+            let holders: Vec<String> =
+                pull.assigned.iter().map(|holder| self.describe(at, pull.source, *holder)).collect();
             return Some(format!(
-                "node {node} pulls {block}, of which no holder has been away for longer than its grace: {}",
+                "node {node} pulls {block} from {}, and no holder has been away for longer than its grace: {}",
+                pull.source,
                 holders.join(", ")
             ));
         }
-        let before = pull.passed_over.iter().filter(|node| self.can_keep(at, **node)).count();
+        let before = pull.passed_over.iter().filter(|node| self.can_keep(at, pull.source, **node)).count();
         (before >= missing).then(|| {
             format!(
                 "node {node} pulls {block} though {before} before it can keep it, and {missing} holders are missing"
@@ -154,74 +175,83 @@ impl ThriftChecker {
         chatter.into_iter().chain(pulled).collect()
     }
 
-    fn describe(&self, at: Micros, node: NodeId) -> String {
-        let Some((id, here)) = self.machines.iter().enumerate().find(|(_, machine)| machine.node == node) else {
-            return format!("nobody ({})", node.short());
-        };
+    fn describe(&self, at: Micros, source: MachineId, node: NodeId) -> String {
+        let Some((id, here, seen)) = self.of(source, node) else { return format!("nobody ({})", node.short()) };
         let seconds = |since: Micros| (at - since) / S;
-        match here.up {
+        match seen.up {
             Some(up) => {
-                format!("{id} (site {}, up for {} s, fell {} s ago)", here.site, seconds(up), seconds(here.fell))
+                format!("{id} (site {}, up for {} s, fell {} s ago)", here.site, seconds(up), seconds(seen.fell))
             }
-            None => format!("{id} (site {}, away for {} s)", here.site, seconds(here.fell)),
+            None => format!("{id} (site {}, away for {} s)", here.site, seconds(seen.fell)),
         }
     }
 
-    fn of(&self, node: NodeId) -> Option<&MachineTimes> {
-        self.machines.iter().find(|machine| machine.node == node)
+    /// A machine, and how that one sees it.
+    fn of(&self, source: MachineId, node: NodeId) -> Option<(MachineId, &MachineTimes, SeenMachine)> {
+        let id = self.machines.iter().position(|machine| machine.node == node)?;
+        Some((id, &self.machines[id], self.machines[source].seen[id]))
     }
 
     /// Whether it was there all the time, and its disks, too.
-    fn can_keep(&self, at: Micros, node: NodeId) -> bool {
-        self.of(node).is_some_and(|there| {
+    fn can_keep(&self, at: Micros, source: MachineId, node: NodeId) -> bool {
+        self.of(source, node).is_some_and(|(_, there, seen)| {
             let disturbed = there.disks_disturbed.is_some_and(|disturbed| at < disturbed + DISK_LATELY);
-            !there.gone && !disturbed && there.up.is_some_and(|up| at > up + LATELY)
+            !there.gone && !disturbed && seen.up.is_some_and(|up| at > up + LATELY)
         })
     }
 
-    /// Whether others may keep copies in the place of this holder.
-    fn is_missing(&self, at: Micros, holder: NodeId, assigned: &[NodeId]) -> bool {
-        let Some(here) = self.of(holder) else { return true };
+    /// Whether others may keep copies in the place of this holder, as far as whoever gives one away can know.
+    fn is_missing(&self, at: Micros, source: MachineId, holder: NodeId, assigned: &[NodeId]) -> bool {
+        let Some((_, here, seen)) = self.of(source, holder) else { return true };
         if here.gone || here.disks_disturbed.is_some_and(|disturbed| at < disturbed + DISK_LATELY) {
             return true;
         }
-        let away = match here.up {
-            None => at - here.fell,
-            Some(up) if at < up + LATELY => up - here.fell,
+        let away = match seen.up {
+            None => at - seen.fell,
+            Some(up) if at < up + LATELY => up - seen.fell,
             Some(_) => return false,
         };
-        let is_left = |node: &&NodeId| {
-            let there = self.of(**node);
-            there.is_some_and(|there| !there.gone && there.up.is_some_and(|up| at > up + SETTLED))
-        };
-        let left = assigned.iter().filter(is_left).filter_map(|node| self.of(*node)).map(|there| there.site);
+        let left = assigned.iter().filter_map(|node| self.of(source, *node));
+        let is_left =
+            |there: &MachineTimes, seen: SeenMachine| !there.gone && seen.up.is_some_and(|up| at > up + SETTLED);
+        let left = left.filter(|(_, there, seen)| is_left(there, *seen)).map(|(_, there, _)| there.site);
         match left.collect::<std::collections::BTreeSet<usize>>().len() {
             0 => true,
-            1 if self.fell_with_many(here.fell) => away >= LONG_GRACE,
+            1 if self.fell_with_many(source, seen.fell) => away >= LONG_GRACE,
             1 => away >= GRACE,
             _ => away >= LONG_GRACE,
         }
     }
 
-    /// More than a third of the pool, at two sites or more, of which less than half is back.
-    fn fell_with_many(&self, fell: Micros) -> bool {
-        let stood = |machine: &&MachineTimes| !machine.gone && machine.fell > 0;
-        let together: Vec<&MachineTimes> =
-            self.machines.iter().filter(stood).filter(|machine| machine.fell.abs_diff(fell) < TOGETHER).collect();
-        let sites = together.iter().map(|machine| machine.site).collect::<std::collections::BTreeSet<usize>>();
-        let weight = |machines: &[&MachineTimes]| machines.iter().map(|machine| machine.weight).sum::<u64>();
-        let all = self.machines.iter().filter(|machine| !machine.gone).collect::<Vec<_>>();
-        let back = together.iter().filter(|machine| machine.up.is_some()).count();
+    /// More than a third of the pool, at two sites or more, of which less than half is back. If it was off then itself, it is one of
+    /// them, and back.
+    fn fell_with_many(&self, source: MachineId, fell: Micros) -> bool {
+        let own = &self.machines[source];
+        let others = self.machines.iter().zip(&own.seen).enumerate().filter(|(id, _)| *id != source);
+        let others = others.map(|(_, (machine, seen))| (machine, seen.fell, seen.up.is_some()));
+        let all: Vec<(&MachineTimes, Micros, bool)> = others.chain([(own, own.off, true)]).collect();
+        let is_together = |(machine, at, _): &&(&MachineTimes, Micros, bool)| {
+            !machine.gone && *at > 0 && at.abs_diff(fell) < TOGETHER
+        };
+        let together: Vec<&(&MachineTimes, Micros, bool)> = all.iter().filter(is_together).collect();
+        let sites = together.iter().map(|(machine, ..)| machine.site).collect::<std::collections::BTreeSet<usize>>();
+        let weight: u64 = together.iter().map(|(machine, ..)| machine.weight).sum();
+        let total: u64 = self.machines.iter().filter(|machine| !machine.gone).map(|machine| machine.weight).sum();
+        let back = together.iter().filter(|(.., is_back)| *is_back).count();
         // Cards may say a little more or less.
-        sites.len() >= 2 && 10 * weight(&together) > 4 * weight(&all) && 2 * back < together.len()
+        sites.len() >= 2 && 10 * weight > 4 * total && 2 * back < together.len()
     }
 }
 
-impl MachineTimes {
-    fn settle(&mut self, at: Micros) {
-        match (self.runs && !self.apart, self.up) {
+impl SeenMachine {
+    fn settle(&mut self, at: Micros, is_seen: bool) {
+        match (is_seen, self.up) {
             (true, None) => self.up = Some(at),
-            (false, Some(_)) => (self.up, self.fell) = (None, at),
+            (false, Some(up)) => {
+                // Who was there for a moment only was perhaps not noticed.
+                self.fell = if at < up + SETTLED { self.fell } else { at };
+                self.up = None;
+            }
             _ => {}
         }
     }
@@ -249,7 +279,15 @@ mod tests {
 
     fn pull(machine: MachineId) -> PulledBlock {
         let assigned = (0..3).map(id).collect();
-        PulledBlock { machine, block: BlockId([7; 32]), bytes: 1_000, had: false, assigned, passed_over: Vec::new() }
+        PulledBlock {
+            source: 2,
+            machine,
+            block: BlockId([7; 32]),
+            bytes: 1_000,
+            had: false,
+            assigned,
+            passed_over: Vec::new(),
+        }
     }
 
     #[test]

@@ -11,9 +11,9 @@ use super::Simulation;
 const MINUTE: Micros = 60 * S;
 /// After this time, and what the bytes take on the slowest line, all copies are there again.
 const HEALED_WITHIN: Micros = 30 * MINUTE;
-/// Who is not heard of is gone within this time: a day by the rules, the clock of whoever counts stood still while it was off
-/// itself, and most have to say so.
-const GONE_WITHIN: Micros = 40 * 60 * MINUTE;
+/// Who is not heard of is gone within this time: a day by the rules, two if it fell together with many, the clock of whoever counts
+/// stood still while it was off itself, and most have to say so.
+const GONE_WITHIN: Micros = 80 * 60 * MINUTE;
 /// Minutes for which it is listened what idle nodes say.
 const QUIET_MINUTES: u64 = 30;
 /// Bytes of what idle nodes say most, with their frames. (A message with facts has a heartbeat then.)

@@ -35,7 +35,7 @@ impl World {
         let engine = Engine::new(here.clock.now(at), start, &mut out);
         here.process = Some(RunningNode::new(engine));
         self.observe(Observed::NodeStarted { machine: id });
-        self.observe_apart();
+        self.observe_groups();
         self.run_effects(id, out);
         self.plan_wake(id);
     }
@@ -59,7 +59,7 @@ impl World {
             self.cut_unreachable();
         }
         self.observe(Observed::NodeCrashed { machine: id });
-        self.observe_apart();
+        self.observe_groups();
         self.operations_of_crashed(id);
     }
 
@@ -133,7 +133,7 @@ impl World {
         self.trace.note(self.at, &lines, || format!("{strangers:?} never meet, {relayed:?} through a third one"));
         strangers.iter().for_each(|(one, other)| self.net.estrange(*one, *other));
         relayed.iter().for_each(|(one, other, relay)| self.net.relay(*one, *other, *relay));
-        self.observe_apart();
+        self.observe_groups();
         self.cut_unreachable();
     }
 
@@ -151,7 +151,7 @@ impl World {
     pub fn partition(&mut self, part: &[u8]) {
         self.trace.note(self.at, &("partition", part), || format!("partition {part:?}"));
         self.net.partition(part.to_vec());
-        self.observe_apart();
+        self.observe_groups();
         self.cut_unreachable();
     }
 
@@ -175,7 +175,7 @@ impl World {
     pub fn heal(&mut self) {
         self.trace.note(self.at, &"heal", || "the network heals".into());
         self.net.heal();
-        self.observe_apart();
+        self.observe_groups();
         self.observe(Observed::ConnectionsChanged);
         for (conn, side, trip, parcel) in self.net.release(self.at) {
             self.plan_trip(conn, side, trip, parcel);

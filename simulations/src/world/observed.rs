@@ -171,9 +171,9 @@ pub enum Observed {
     BlockPulled(PulledBlock),
     /// It is on a disk.
     CopyMade(MadeCopy),
-    /// From now on most others cannot reach these machines, whether they run or not.
-    MachinesApart {
-        apart: Vec<MachineId>,
+    /// Machines that run, in groups that from now on hear of each other, if need be through others.
+    MachinesInTouch {
+        groups: Vec<Vec<MachineId>>,
     },
     /// A wall clock was set.
     ClockJumped,
@@ -210,6 +210,8 @@ pub enum Observed {
 /// A block that repair moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PulledBlock {
+    /// From this machine.
+    pub source: MachineId,
     /// To this machine.
     pub machine: MachineId,
     /// Which.

@@ -30,7 +30,16 @@ impl World {
         let passed_over = before.filter(|node| self.can_keep(from, **node, bytes)).copied().collect();
         let had = here.store.believes(id);
         self.pulled.insert((machine, id));
-        self.observe(Observed::BlockPulled(PulledBlock { machine, block: id, bytes, had, assigned, passed_over }));
+        let source = from;
+        self.observe(Observed::BlockPulled(PulledBlock {
+            source,
+            machine,
+            block: id,
+            bytes,
+            had,
+            assigned,
+            passed_over,
+        }));
     }
 
     /// Whether a machine could give that one a block to keep.
@@ -99,26 +108,27 @@ impl World {
         self.observe(Observed::StatusAnswered { op, said: Box::new(said) });
     }
 
-    /// Machines that most of those that run do not hear, not through others either.
-    pub(super) fn observe_apart(&mut self) {
+    /// Who hears of whom, through others, too.
+    pub(super) fn observe_groups(&mut self) {
         if !self.watches_status {
             return;
         }
-        let running: Vec<MachineId> =
+        let mut running: BTreeSet<MachineId> =
             (0..self.machines.len()).filter(|id| self.machines[*id].process.is_some()).collect();
-        let mut apart = BTreeSet::new();
-        for id in &running {
-            let mut heard = vec![*id];
-            let mut next = 0;
-            while let Some(at) = heard.get(next).copied() {
+        let mut groups = Vec::new();
+        while let Some(first) = running.pop_first() {
+            let (mut group, mut next) = (vec![first], 0);
+            while let Some(at) = group.get(next).copied() {
                 next += 1;
-                let more = running.iter().filter(|other| !heard.contains(other) && self.net.reaches(at, **other));
-                heard.extend(more.copied().collect::<Vec<_>>());
+                let more: Vec<MachineId> =
+                    running.iter().copied().filter(|other| self.net.reaches(at, *other)).collect();
+                more.iter().for_each(|other| {
+                    running.remove(other);
+                });
+                group.extend(more);
             }
-            if 2 * heard.len() <= running.len() {
-                apart.insert(*id);
-            }
+            groups.push(group);
         }
-        self.observe(Observed::MachinesApart { apart: apart.into_iter().collect() });
+        self.observe(Observed::MachinesInTouch { groups });
     }
 }
