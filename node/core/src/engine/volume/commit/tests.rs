@@ -10,7 +10,7 @@ use super::*;
 use crate::engine::blocks::ReplicationLog;
 use crate::engine::event::Event;
 use crate::engine::test_kit::{connect, context, effects, events, pass, pool};
-use crate::limits::{EDITS_QUEUED_MAX, PUBLISH_AGAIN_MS_MAX, STORES_UNDER_WAY_MAX};
+use crate::limits::{EDITS_QUEUED_MAX, STORES_UNDER_WAY_MAX};
 use crate::seam::{
     DiskCondition, DiskRequest, Effect, GetOutcome, GetToken, PutToken, QueryToken, ReadDone, Token, WriteDone,
 };
@@ -19,6 +19,7 @@ use crate::tree::{FileAttributes, FileContent, FileNode};
 mod epochs;
 mod grouping;
 mod poison;
+mod unpublished;
 
 /// Node `me` of three, connected to the others.
 struct Bench {
@@ -361,50 +362,6 @@ fn an_edit_that_finds_all_as_it_wants_makes_no_head_but_its_answer_is_durable() 
     let reply = bench.reply(2);
     assert_eq!(reply.edits, [Ok(EditOutcome::Unchanged)]);
     assert_eq!((bench.cx.facts.heads(volume()), bench.logged.len()), (head, logged));
-}
-
-#[test]
-fn an_under_replicated_tree_stays_with_its_writer_until_there_are_copies() {
-    let mut bench = Bench::new(0);
-    bench.peers = StoreOutcome::Failed;
-    let reply = bench.edited(1, "a");
-    let PutOutcome::Degraded(copies) = &reply.outcome else { panic!("{reply:?}") };
-    assert_eq!((&copies.servers[..], bench.published()), (&[bench.cx.me][..], 0));
-    assert!(matches!(bench.logged[..], [LogEntry::Own(_), LogEntry::Unpublished(_)]), "{:?}", bench.logged);
-    let kept = bench.heads.unpublished(volume()).expect("kept").head.id();
-
-    // Each try asks everybody about all of it.
-    for tries in 0..8 {
-        let before = bench.cx.now.mono;
-        assert!(!bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "not yet");
-        pass(&mut bench.cx, (MERGE_AFTER_MS << tries).min(PUBLISH_AGAIN_MS_MAX) - 1);
-        assert!(!bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "after {before}");
-        pass(&mut bench.cx, 1);
-        assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "after {before}");
-        bench.run();
-    }
-    bench.peers = StoreOutcome::Stored;
-    assert!(!bench.commit(|commits, parts| commits.on_merge_due(parts, volume())));
-    let Bench { heads, cx, .. } = &mut bench;
-    heads.publish_soon(cx);
-    assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())), "somebody came up");
-    bench.run();
-    assert!(bench.heads.is_empty());
-    assert_eq!(bench.cx.facts.heads(volume()).iter().map(Signed::id).collect::<Vec<_>>(), [kept]);
-}
-
-#[test]
-fn the_next_commit_publishes_what_those_before_could_not() {
-    let mut bench = Bench::new(0);
-    bench.peers = StoreOutcome::Failed;
-    bench.edited(1, "a");
-    bench.edited(2, "b");
-    assert_eq!((bench.published(), bench.heads.volumes().count()), (0, 1), "the newest includes those before");
-    bench.peers = StoreOutcome::Stored;
-    let reply = bench.edited(3, "a");
-    assert_eq!(reply.edits, [Ok(EditOutcome::Unchanged)], "the writer reads its own head");
-    bench.edited(4, "c");
-    assert_eq!((bench.published(), bench.heads.is_empty()), (1, true));
 }
 
 /// The ten folders of each of two hundred paths are a block each: all at once they were more than a connection holds, which
