@@ -12,7 +12,7 @@ use fsdfs_core::tree::{
 };
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::ids::{BlockId, PublicKey};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::{BlockKind, Dot, LinkClass, VersionVector, VolumeKeys, header};
@@ -41,6 +41,8 @@ pub struct HeadState {
     pub removed: BTreeSet<WriteNumber>,
     /// Which commits it includes.
     pub seen: VersionVector,
+    /// The key of its epoch.
+    pub signer: Option<PublicKey>,
     /// Blocks its job made.
     pub made: Vec<BlockId>,
 }
@@ -217,6 +219,7 @@ impl VolumeHistory {
     /// Remembers a head's state.
     fn keep(&mut self, mut state: HeadState, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
         state.made = blocks.iter().map(Block::id).collect();
+        state.signer = Some(head.signer());
         let said = seen_of(std::slice::from_ref(head));
         let fits = self.honest(&said) == self.honest(&state.seen);
         let text = format!("a commit says it includes {said:?}, but it is {:?}", state.seen);

@@ -279,9 +279,9 @@ impl Checkers {
                 let wrong = self.promises.put_answered(op, block, &outcome, &self.storage);
                 self.fail_all(at, "promise", wrong);
             }
-            Observed::EditAnswered { machine, op, number, reply, all_connected } => {
+            Observed::EditAnswered { machine, op, number, reply, write_key, all_connected } => {
                 self.liveness.command_ended(op);
-                let edit = AnsweredEdit { machine, op, number, reply: &reply, all_connected };
+                let edit = AnsweredEdit { machine, op, number, reply: &reply, write_key, all_connected };
                 let wrong = self.promises.edit_answered(at, edit, &self.storage, &self.history);
                 self.fail_all(at, "promise", wrong);
             }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use fsdfs_core::limits::GOSSIP_MS;
 use fsdfs_core::seam::{Copies, EditReply, OpId, PutOutcome};
-use fsdfs_proto::ids::{BlockId, NodeId, Writer};
+use fsdfs_proto::ids::{BlockId, NodeId, PublicKey, Writer};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::volume::VersionVector;
 
@@ -74,6 +74,8 @@ pub struct AnsweredEdit<'a> {
     pub number: WriteNumber,
     /// The answer.
     pub reply: &'a EditReply,
+    /// The key of the epoch in which the machine is.
+    pub write_key: Option<PublicKey>,
     /// Whether every node is connected to every other at this moment.
     pub all_connected: bool,
 }
@@ -172,7 +174,7 @@ impl PromiseChecker {
         storage: &StorageModel,
         history: &VolumeHistory,
     ) -> Vec<String> {
-        let AnsweredEdit { machine, op, number, reply, all_connected } = edit;
+        let AnsweredEdit { machine, op, number, reply, write_key, all_connected } = edit;
         let Some(CommandStart { since, .. }) = self.begun.remove(&op) else { return Vec::new() };
         let Some((copies, mut wrong)) = promised(&reply.outcome) else { return Vec::new() };
         if !reply.edits.iter().all(Result::is_ok) {
@@ -187,8 +189,7 @@ impl PromiseChecker {
             wrong.extend(self.head_is_durable(edit, since, copies, storage, history));
             wrong.extend(self.tree_is_durable(number, since, copies, storage, &states));
         }
-        let mut seen = VersionVector::default();
-        states.iter().for_each(|(_, state)| seen.add_all(&state.seen));
+        let seen = goes_by(states.iter().map(|(_, state)| &**state), number, write_key);
         // What members that lie did may be shown for a while and then not.
         let seen = history.honest(&seen);
         if since > self.disturbed && all_connected {
@@ -332,6 +333,19 @@ impl PromiseChecker {
     }
 }
 
+/// What a machine goes by that has these heads in its log and confirms this write. Heads of an epoch that has ended may have come
+/// after the next one began without them; then they are not shown until their writers have brought them into it.
+fn goes_by<'a>(
+    logged: impl Iterator<Item = &'a HeadState>,
+    number: WriteNumber,
+    write_key: Option<PublicKey>,
+) -> VersionVector {
+    let mut seen = VersionVector::default();
+    let stands = |state: &&HeadState| state.signer == write_key || (number != 0 && state.includes(number));
+    logged.filter(stands).for_each(|state| seen.add_all(&state.seen));
+    seen
+}
+
 /// Operations that are not shown, some of them.
 fn lacking(shown: &VersionVector, wanted: &VersionVector) -> String {
     let lacks = wanted.dots().iter().filter(|dot| !shown.covers(**dot)).take(3);
@@ -439,6 +453,22 @@ mod tests {
         };
         assert_eq!((show(1, 1), show(2, 1)), (None, None));
         assert!(show(3, 0).is_some_and(|what| what.contains("less than it acknowledged")));
+    }
+
+    #[test]
+    fn who_confirms_a_write_goes_by_heads_of_its_epoch_and_by_what_it_confirms() {
+        let (ended, current) = (Some(PublicKey([1; 32])), Some(PublicKey([2; 32])));
+        let state = |signer, seq, shown: &[WriteNumber]| {
+            let removed = shown.iter().copied().collect();
+            HeadState { signer, seen: seen(seq), removed, ..HeadState::default() }
+        };
+        let late = state(ended, 7, &[]);
+        let own = state(current, 3, &[9]);
+        assert_eq!(goes_by([&late, &own].into_iter(), 9, current), seen(3), "it came when its epoch had ended");
+        assert_eq!(goes_by([&late, &own].into_iter(), 0, current), seen(3));
+        assert_eq!(goes_by([&late].into_iter(), 0, ended), seen(7));
+        let confirmed = state(ended, 8, &[9]);
+        assert_eq!(goes_by([&confirmed, &own].into_iter(), 9, current), seen(8), "it says itself that this is durable");
     }
 
     fn shown(machine: MachineId, op: OpId, shown: &VersionVector) -> AnsweredQuery<'_> {

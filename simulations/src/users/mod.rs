@@ -167,7 +167,8 @@ impl World {
             }
             (PendingCommand::Edit, Reply::Edit(reply)) => {
                 let all_connected = self.all_connected() && !self.net.has_strangers();
-                self.observe(Observed::EditAnswered { machine, op, number, reply: reply.clone(), all_connected });
+                let (write_key, answered) = (self.write_key(machine), reply.clone());
+                self.observe(Observed::EditAnswered { machine, op, number, reply: answered, write_key, all_connected });
                 self.end(id, OperationEnd::Edited(reply));
             }
             (PendingCommand::Look, Reply::Query(reply)) => {

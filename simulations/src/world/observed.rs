@@ -8,7 +8,7 @@ use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, Digest, DiskId, NodeId};
+use fsdfs_proto::ids::{BlockId, Digest, DiskId, NodeId, PublicKey};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
@@ -131,6 +131,7 @@ pub enum Observed {
         op: OpId,
         number: WriteNumber,
         reply: EditReply,
+        write_key: Option<PublicKey>,
         all_connected: bool,
     },
     /// A tree was shown; `shown` is what the job that read it was based on. `connected`: to whom the machine is.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::{Fact, Role};
-use fsdfs_proto::ids::FactId;
+use fsdfs_proto::ids::{FactId, PublicKey};
 
 use super::observed::{CopyState, NodeKnowledge, NodeSnapshot, PoolSnapshot};
 use super::{MachineId, World};
@@ -95,6 +95,12 @@ impl World {
     pub(crate) fn is_removed(&self, id: MachineId) -> bool {
         let here = &self.machines[id];
         here.process.as_ref().is_some_and(|process| process.engine.facts().is_removed(here.node))
+    }
+
+    /// The key of the epoch of the shared volume in which a running machine is.
+    pub(crate) fn write_key(&self, id: MachineId) -> Option<PublicKey> {
+        let process = self.machines[id].process.as_ref()?;
+        Some(process.engine.facts().epoch(self.pool.volume())?.value().write_pk)
     }
 
     /// Honest machines that run and that this one is connected to.
