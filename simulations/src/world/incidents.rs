@@ -264,8 +264,10 @@ impl World {
 
     /// Every access to one disk fails, or works again.
     pub fn set_disk_fails(&mut self, id: MachineId, slot: usize, fails: bool) {
+        // It may have been taken out since it failed.
+        let Some(disk) = self.machines[id].store.disks.get_mut(slot) else { return };
+        disk.fails = fails;
         self.trace.note(self.at, &("fails", id, slot, fails), || format!("disk {slot} of node {id} fails: {fails}"));
-        self.machines[id].store.disks[slot].fails = fails;
         self.observe(Observed::DisksDisturbed { machine: id });
         self.report_disks(id);
     }
