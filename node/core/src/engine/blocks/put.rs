@@ -19,7 +19,7 @@ use fsdfs_proto::receipt::BlockReceipt;
 
 use self::chain::{BlockChain, BlockRoute, BrokenChain};
 pub(in crate::engine) use self::open_put::PutItem;
-use self::open_put::{OpenPut, PutSlot, keeps_copy};
+use self::open_put::{OpenPut, OwnCopy, PutSlot, may_keep_copy};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
@@ -77,13 +77,14 @@ impl Puts {
             lacking_since: 0,
             chain: None,
             sent: false,
-            keeping: false,
-            kept: false,
+            own_copy: OwnCopy::None,
             receipt: None,
             waiter,
         };
         self.open.insert(id, put);
-        self.keep_copy(cx, id);
+        if self.open.get(&id).is_some_and(|put| put.will_lack_proof(cx)) {
+            self.keep_copy(cx, id);
+        }
         if probes_own {
             let request = DiskRequest::Have { ids: vec![place], renew: None };
             cx.disk(request, Waiter::Put(PutToken::OwnProbe(id)));
@@ -96,9 +97,9 @@ impl Puts {
 
     /// Writes a copy here, if the holders' word is all there would be.
     fn keep_copy(&mut self, cx: &mut Context, id: u64) {
-        let Some(put) = self.open.get_mut(&id).filter(|put| keeps_copy(cx, put)) else { return };
+        let Some(put) = self.open.get_mut(&id).filter(|put| may_keep_copy(cx, put)) else { return };
         let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
-        put.keeping = true;
+        put.own_copy = OwnCopy::Written;
         let request = DiskRequest::Write {
             block: block.clone(),
             redundancy: *redundancy,
@@ -114,8 +115,9 @@ impl Puts {
     /// That copy is durable, or there will be none: it is not one of the N, so its failure fails nothing.
     pub fn on_kept(&mut self, cx: &mut Context, id: u64, done: WriteDone) {
         if let Some(put) = self.open.get_mut(&id) {
-            debug_assert!(put.keeping, "written once");
-            (put.keeping, put.kept) = (false, matches!(done, WriteDone::New | WriteDone::Already));
+            debug_assert_eq!(put.own_copy, OwnCopy::Written, "written once");
+            let is_durable = matches!(done, WriteDone::New | WriteDone::Already);
+            put.own_copy = if is_durable { OwnCopy::Durable } else { OwnCopy::Failed };
         }
         self.advance(cx, id);
     }
@@ -232,7 +234,10 @@ impl Puts {
         }
         if durable >= target || hopeful == durable {
             // What is acknowledged may depend on the own copy alone, if the holders lie.
-            if !put.keeping {
+            if put.has_no_proof(cx) {
+                self.keep_copy(cx, id);
+            }
+            if self.open.get(&id).is_some_and(|put| put.own_copy != OwnCopy::Written) {
                 self.finish(cx, id);
             }
             return;

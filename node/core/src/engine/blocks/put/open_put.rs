@@ -45,10 +45,8 @@ pub(super) struct OpenPut {
     pub chain: Option<BlockChain>,
     /// Bytes were sent, or written here: it was not there before.
     pub sent: bool,
-    /// This node's own copy is being written, beside those of the holders; see [`keeps_copy`].
-    pub keeping: bool,
-    /// That copy is durable.
-    pub kept: bool,
+    /// This node's own, beside those of the holders; see [`OpenPut::lacks_proof`].
+    pub own_copy: OwnCopy,
     /// This node's, signed when the first server gets the bytes: a block that is there already needs none.
     pub receipt: Option<BlockReceipt>,
     /// Who is told in the end.
@@ -65,6 +63,18 @@ pub(super) enum PutSlot {
     /// Nothing is expected of it any more, but its late confirmation counts.
     /// It said why, or no answer will come.
     Failed(Option<StoreOutcome>),
+}
+
+/// A copy that a writer which is no holder keeps: it is not one of the N, so its failure fails nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnCopy {
+    /// The holders' proofs are enough, or the disk has no room.
+    None,
+    /// The put does not end before it is durable.
+    Written,
+    Durable,
+    /// Not tried a second time.
+    Failed,
 }
 
 impl OpenPut {
@@ -171,6 +181,25 @@ impl OpenPut {
 }
 
 impl OpenPut {
+    /// Whether "stored" could be the word of those alone that would be asked now: fewer than a majority of them proved lately that
+    /// they have what they say. Those that are away prove nothing, whatever they proved before. In a pool that runs for a minute
+    /// most have; what was written before lies beside the copies that placement wants and is collected as they are.
+    pub fn will_lack_proof(&self, cx: &Context) -> bool {
+        let asked = self.order.iter().map(|holder| holder.node).filter(|node| self.item.is_taken_by(cx, *node));
+        self.lacks_proof(cx, asked.take(self.target.into()))
+    }
+
+    /// The same of those that confirmed it: others may have failed since they were asked.
+    pub fn has_no_proof(&self, cx: &Context) -> bool {
+        let durable = self.slots.keys().copied().filter(|node| self.is_durable_on(*node));
+        self.durable() > 0 && !self.slots.contains_key(&cx.me) && self.lacks_proof(cx, durable)
+    }
+
+    fn lacks_proof(&self, cx: &Context, holders: impl Iterator<Item = NodeId> + Clone) -> bool {
+        let proven = holders.clone().filter(|node| cx.peers.is_proven(*node)).count();
+        proven <= usize::from(self.target) / 2 && !holders.clone().any(|node| node == cx.me)
+    }
+
     /// What is told to whoever asked for it, and to those who keep the books of copies.
     pub fn report(&self, cx: &Context) -> PutReport {
         let (block, bytes) = match &self.item {
@@ -209,22 +238,17 @@ impl OpenPut {
         let durable = servers.len();
         let sites: BTreeSet<&str> = servers.iter().filter_map(|node| site_of(cx, *node)).collect();
         let sites = u8::try_from(sites.len()).unwrap_or(u8::MAX);
-        let verified = self.kept || servers.iter().any(|node| *node == cx.me || cx.peers.is_proven(*node));
+        let verified =
+            self.own_copy == OwnCopy::Durable || servers.iter().any(|node| *node == cx.me || cx.peers.is_proven(*node));
         let copies = Copies { servers, sites, target: self.target, present: !self.sent, verified };
         if durable >= usize::from(self.target) { PutOutcome::Stored(copies) } else { PutOutcome::Degraded(copies) }
     }
 }
 
-/// Whether a writer that is no holder of the block keeps a copy all the same: fewer than a majority of the holders proved lately that
-/// they have what they say, so "stored" could be their word alone. In a pool that runs for a minute all have; what was written before
-/// lies beside the copies that placement wants and is collected as they are. A disk that is nearly full keeps none.
-pub(super) fn keeps_copy(cx: &Context, put: &OpenPut) -> bool {
-    let target = usize::from(put.target);
-    let holders = || put.order.iter().take(target).map(|holder| holder.node);
-    let proven = holders().filter(|node| cx.peers.is_proven(*node)).count();
+/// Whether a writer that is no holder of the block has room for a copy all the same. A disk that is nearly full keeps none.
+pub(super) fn may_keep_copy(cx: &Context, put: &OpenPut) -> bool {
     let has_room = cx.disks.iter().any(|disk| disk.takes_blocks() && disk.full_percent() < NEARLY_FULL_PERCENT);
-    let is_block = matches!(put.item, PutItem::Block { .. });
-    is_block && has_room && proven <= target / 2 && holders().all(|node| node != cx.me)
+    matches!(put.item, PutItem::Block { .. }) && put.own_copy == OwnCopy::None && !put.is_over_budget() && has_room
 }
 
 /// Whether a server can be asked to keep something new; one that is full, too, with its reserve.

@@ -3,7 +3,7 @@
 mod relayed;
 
 use super::*;
-use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, set_proven, silence};
+use crate::engine::blocks::kit::{asked, block, block_at, connect_all, each, fill, order, set_proven, silence};
 use crate::engine::event::PutReport;
 use crate::engine::test_kit::{context, events, pool};
 use crate::seam::{DiskCondition, PutOutcome, Refusal};
@@ -368,7 +368,7 @@ fn a_copy_is_kept_here_while_most_holders_have_proved_nothing() {
         assert_eq!(written, kept, "{places:?}");
     }
     let holder = Case::begin(0, false, unproven(&[1, 2]));
-    assert!(!holder.puts.open[&PUT].keeping, "its copy is one of the three anyway");
+    assert_eq!(holder.puts.open[&PUT].own_copy, OwnCopy::None, "its copy is one of the three anyway");
 }
 
 #[test]
@@ -382,6 +382,47 @@ fn what_is_acknowledged_is_durable_here_first_and_not_counted() {
     case.puts.on_kept(&mut case.cx, PUT, WriteDone::New);
     case.store(&[0, 1]);
     assert!(case.report().is_none(), "it takes no holder's place");
+}
+
+#[test]
+fn what_holders_that_are_away_proved_before_spares_no_copy_here() {
+    // This node is leaving, so it is no holder of anything.
+    let alone_with = |up: &[usize]| {
+        let mut cx = context(0, 6);
+        cx.facts.insert(pool::card(0, 2, &[], 0).into());
+        cx.refresh_map();
+        connect_all(&mut cx);
+        let block = block(1);
+        let order = order(&cx, block.id());
+        (0..5).filter(|place| !up.contains(place)).for_each(|place| assert!(cx.peers.on_down(order[place])));
+        let mut puts = Puts::default();
+        let redundancy = Redundancy::Replicas(3);
+        puts.start(&mut cx, PutItem::Block { block, redundancy, probe: false, more: false, reserve: false }, CLIENT);
+        Case { cx, puts, order }
+    };
+    let mut case = alone_with(&[2]);
+    let me = case.cx.me;
+    assert_eq!(asked(&mut case.cx), [(me, "write"), (case.order[2], "store")], "one proof is no majority of three");
+    case.store(&[2]);
+    assert!(case.report().is_none(), "the only other copy may be none");
+    case.puts.on_kept(&mut case.cx, PUT, WriteDone::New);
+    assert!(matches!(case.report().expect("it ended").outcome, PutOutcome::Degraded(_)));
+    alone_with(&[2, 3]).check_asked(&[2, 3], "store");
+}
+
+#[test]
+fn a_copy_is_kept_here_in_the_end_if_those_that_have_proved_nothing_took_the_others_places() {
+    let mut case = Case::begin(5, false, unproven(&[3, 4]));
+    case.check_asked(&[0, 1, 2], "store");
+    case.silence(1);
+    case.silence(2);
+    case.check_asked(&[3, 4], "store");
+    case.store(&[0, 3, 4]);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "write")]);
+    assert!(case.report().is_none(), "the own copy is not durable yet");
+    case.puts.on_kept(&mut case.cx, PUT, WriteDone::Failed);
+    case.check_stored(&[0, 3, 4]);
+    assert!(asked(&mut case.cx).is_empty(), "it is not tried again");
 }
 
 #[test]
@@ -406,7 +447,7 @@ fn whoever_failed_its_audits_gets_no_copies() {
 fn the_answer_says_whether_it_is_more_than_the_word_of_holders() {
     let verified = |places: &[usize], kept| {
         let mut case = Case::begin(5, false, unproven(places));
-        if case.puts.open[&PUT].keeping {
+        if case.puts.open[&PUT].own_copy == OwnCopy::Written {
             case.puts.on_kept(&mut case.cx, PUT, kept);
         }
         case.store(&[0, 1, 2]);
