@@ -154,7 +154,7 @@ impl Simulation {
         }
         self.advance(self.world.at + HEALED_WITHIN);
         self.sweep();
-        let serves = |id: &MachineId| self.world.shows(*id) && !self.world.may_wait_for_keys(*id);
+        let serves = |id: &MachineId| self.world.shows(*id) && !self.world.may_lack_keys(*id);
         for id in (0..self.world.machines.len()).filter(serves).collect::<Vec<MachineId>>() {
             let path = vec![format!("after-{id}").into_bytes().into()];
             let put = UserOperation::Put { path, bytes: 300 };
@@ -230,7 +230,7 @@ impl Simulation {
     fn all_is_readable(&mut self, state: &HeadState) {
         let machines = &self.world.machines;
         let on: Vec<MachineId> =
-            (0..machines.len()).filter(|id| self.world.shows(*id) && !self.world.may_wait_for_keys(*id)).collect();
+            (0..machines.len()).filter(|id| self.world.shows(*id) && !self.world.may_lack_keys(*id)).collect();
         let staying: Vec<MachineId> = on.iter().copied().filter(|id| !self.world.is_removed(*id)).collect();
         for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
             let id = on[nr % on.len()];

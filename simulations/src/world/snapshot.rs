@@ -83,12 +83,13 @@ impl World {
         self.is_honest(id) && self.machines[id].role() == Role::Full
     }
 
-    /// Whether it waits for a key, and may: some machine is gone, and so the holders that have to agree may be too few for as
-    /// long as a silent one counts.
-    pub(crate) fn may_wait_for_keys(&self, id: MachineId) -> bool {
+    /// Whether it may lack keys. It was removed: the epoch that begins then is without it, whatever it held before. Or it waits
+    /// for its first one, and some machine is gone: the holders that have to agree may be too few for as long as a silent one
+    /// counts.
+    pub(crate) fn may_lack_keys(&self, id: MachineId) -> bool {
         let has_key = |process: &RunningNode| process.engine.keys(self.pool.volume()).is_some();
         let keyless = !self.machines[id].process.as_ref().is_some_and(has_key);
-        keyless && (self.machines.iter().any(|machine| machine.gone) || self.is_removed(id))
+        self.is_removed(id) || keyless && self.machines.iter().any(|machine| machine.gone)
     }
 
     /// Whether its member was removed, as it knows itself: it is given no keys any more.
