@@ -1,12 +1,13 @@
 //! Members that leave: drained, or removed when they are dead.
 
 use fsdfs_core::report::{Attention, DrainReport};
+use fsdfs_core::seam::{PutOutcome, Refusal};
 use fsdfs_proto::ids::NodeId;
 use simulations::Simulation;
 use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::MachineId;
 
-use crate::{blocks, pool, put, readable};
+use crate::{blocks, path, pool, put, readable};
 
 const FILES: usize = 12;
 
@@ -115,5 +116,20 @@ fn what_only_a_removed_member_has_is_handed_over_by_it() {
     for nr in 0..FILES {
         assert!(readable(&mut world, nr % 4, &format!("f{nr}")));
     }
+    assert_eq!(world.violations(), []);
+}
+
+#[test]
+fn a_removed_member_writes_nothing_more_is_told_why_and_the_others_go_on_without_it() {
+    let mut world = filled(55);
+    let subject = world.machines[4].node;
+    assert_eq!(world.wait(0, UserOperation::RemoveMember { subject }), OperationEnd::Removed);
+    world.run(30);
+    put(&mut world, 0, "after", 300);
+    let end = world.wait(4, UserOperation::Put { path: path("own"), bytes: 300 });
+    let OperationEnd::Edited(reply) = end else { panic!("{end:?}") };
+    assert_eq!(reply.outcome, PutOutcome::Refused(Refusal::Removed));
+    // Every file is read, each by another member that is in.
+    world.must_converge();
     assert_eq!(world.violations(), []);
 }

@@ -299,6 +299,7 @@ impl Context {
     pub fn lacks_write_key(&self) -> Refusal {
         match self.facts.members().get(&self.me) {
             Some(me) if me.status == MemberStatus::Revoked => Refusal::Revoked,
+            Some(me) if me.status == MemberStatus::Removed => Refusal::Removed,
             Some(me) if me.status == MemberStatus::Guest => Refusal::Guest,
             Some(me) if me.role == Role::Reader => Refusal::ReadsOnly,
             Some(me) if me.role == Role::StorageOnly => Refusal::StoresOnly,

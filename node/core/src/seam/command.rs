@@ -322,6 +322,8 @@ pub enum Refusal {
     NotAllowed,
     /// This node was thrown out.
     Revoked,
+    /// This node was removed, or has left: it hands over what it has, and gets no key of a later epoch.
+    Removed,
     /// This node is a guest: it came in by a ticket that was used up.
     Guest,
     /// The statement that this takes would count nowhere.

@@ -71,6 +71,12 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             "if that was a mistake, ask a member for a new ticket, then: 'fsdfs join -'; else end it and remove its home and \
              storage folders",
         ),
+        Refusal::Removed => error(
+            ErrorCode::Forbidden,
+            "this node was removed from the pool: it gives what it holds to the others, and reads and writes nothing new",
+            "if that was a mistake, ask a member for a new ticket, then: 'fsdfs join -'; else leave it on until \
+             'fsdfs drain' says that it may be unplugged",
+        ),
         Refusal::Guest => error(
             ErrorCode::Forbidden,
             "this node is a guest: the ticket by which it came was used up, so it gets no key and cannot invite",

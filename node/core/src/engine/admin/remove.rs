@@ -86,4 +86,15 @@ mod tests {
         let servers = cx.facts.servers();
         assert!(servers.len() < before && servers.iter().all(|server| server.id != node(1)));
     }
+
+    #[test]
+    fn whoever_is_removed_is_said_so_and_waits_for_no_key_of_a_later_epoch() {
+        let mut cx = context(1, 3);
+        let volume = cx.pool.volume();
+        assert_eq!(removed(&mut cx, 1), Ok(()));
+        let old = cx.keys[&volume].clone();
+        cx.keys.insert(volume, old.reading());
+        assert_eq!((cx.lacks_write_key(), cx.lacks_read_key()), (Refusal::Removed, Refusal::Removed));
+        assert!(!cx.awaits_key(volume), "none comes");
+    }
 }
