@@ -190,7 +190,7 @@ impl Simulation {
             }
             ScenarioEvent::Wipe { node } | ScenarioEvent::LoseDisk { node, .. } => self.can_spare(*node),
             ScenarioEvent::Burn { site } => self.can_burn(*site),
-            ScenarioEvent::Unplug { node } => self.machines[*node].runs(),
+            ScenarioEvent::Unplug { node } => self.is_honest(*node),
             ScenarioEvent::Restore { node, .. } => !self.machines[*node].backups.is_empty() && self.can_spare(*node),
             ScenarioEvent::Lose { node } => self.can_be_lost(*node),
             ScenarioEvent::LoseWriter { node } => {
