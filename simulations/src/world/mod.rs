@@ -144,7 +144,8 @@ impl World {
             self.at = at;
             self.happen(event);
         }
-        self.at = until;
+        // What was waited for may have taken longer.
+        self.at = self.at.max(until);
     }
 
     /// Runs for some milliseconds.

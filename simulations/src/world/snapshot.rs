@@ -41,7 +41,8 @@ impl World {
             facts: facts.gossip_digest(),
             map: facts.map_digest(),
             heads: facts.heads(self.pool.volume()).iter().map(commit_of).collect(),
-            unpublished: engine.unpublished().next().is_some(),
+            // A removed member's changes have nowhere to go.
+            unpublished: engine.unpublished().next().is_some() && !facts.is_removed(machine.node),
             servers: facts.servers(),
         })
     }
