@@ -127,6 +127,11 @@ impl Checkers {
         SafetyView { at, storage: &self.storage, history: &self.history, origins: &self.origins }
     }
 
+    /// The member of a machine was removed: what it alone confirmed goes nowhere any more.
+    pub fn member_removed(&mut self, machine: MachineId) {
+        self.promises.machine_lost(machine, &self.storage, &self.history);
+    }
+
     /// Takes in what was observed.
     pub fn observe(&mut self, at: Micros, observed: Observed) {
         if changes_who_is_up(&observed) {

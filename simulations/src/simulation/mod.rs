@@ -214,7 +214,9 @@ impl Simulation {
     fn nothing_is_lost(&mut self) {
         let snapshot = self.world.snapshot();
         let running = snapshot.nodes.iter().find(|node| node.runs);
+        let removed: Vec<MachineId> = (0..self.world.machines.len()).filter(|id| self.world.is_removed(*id)).collect();
         let checkers = self.checkers();
+        removed.into_iter().for_each(|machine| checkers.member_removed(machine));
         let is_honest = |head: &&BlockId| !checkers.history.is_forged_head(**head);
         let head = running.and_then(|node| node.knowledge.as_ref()?.heads.iter().find(is_honest).copied());
         let Some(state) = head.and_then(|head| checkers.history.state(head)).cloned() else { return };

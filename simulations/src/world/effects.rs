@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::placement::{ClusterMap, MapServer};
-use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Token, WriteDone};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, Lease, PeerEvent, ReadDone, Reply, Token, WriteDone};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::{Message, Possession};
@@ -149,11 +149,13 @@ impl World {
             DiskRequest::Read { id } => Some(*id),
             _ => None,
         };
+        // A put may bring it meanwhile, which renews it.
+        let is_copy = !matches!(&request, DiskRequest::Write { lease: Lease::Now, .. });
         let (before, logged) = (block.map(|block| store.copy_of(block)), store.home.len());
         let done = store.perform(request, wall);
         let entries = store.home[logged..].to_vec();
         let after = block.map(|block| (block, store.copy_of(block)));
-        if let (DiskDone::Written(WriteDone::New), Some(block)) = (&done, block) {
+        if let (DiskDone::Written(WriteDone::New), Some(block), true) = (&done, block, is_copy) {
             self.pulled_written(machine, block);
         }
         if let Some((block, copy)) = after.filter(|(_, copy)| Some(*copy) != before) {
