@@ -256,6 +256,11 @@ pub(super) fn seen_by(heads: &[Signed<Head>]) -> VersionVector {
     seen
 }
 
+/// How many commits these heads are of: one that was signed in two epochs has two that stand, and there is nothing to merge.
+pub(super) fn commits_in(heads: &[Signed<Head>]) -> usize {
+    heads.iter().map(|head| BlockId::of(&head.value().commit)).collect::<BTreeSet<BlockId>>().len()
+}
+
 /// Signed with a key that is not the current epoch's.
 pub(super) fn is_of_ended_epoch(cx: &Context, head: &Signed<Head>) -> bool {
     let current = cx.facts.epoch(head.value().volume).map(|epoch| epoch.value().write_pk);

@@ -186,18 +186,18 @@ impl OpenPut {
     /// most have; what was written before lies beside the copies that placement wants and is collected as they are.
     pub fn will_lack_proof(&self, cx: &Context) -> bool {
         let asked = self.order.iter().map(|holder| holder.node).filter(|node| self.item.is_taken_by(cx, *node));
-        self.lacks_proof(cx, asked.take(self.target.into()))
+        self.lacks_proof(cx, &asked.take(self.target.into()).collect::<Vec<_>>())
     }
 
     /// The same of those that confirmed it: others may have failed since they were asked.
     pub fn has_no_proof(&self, cx: &Context) -> bool {
-        let durable = self.slots.keys().copied().filter(|node| self.is_durable_on(*node));
-        self.durable() > 0 && !self.slots.contains_key(&cx.me) && self.lacks_proof(cx, durable)
+        let durable: Vec<NodeId> = self.slots.keys().copied().filter(|node| self.is_durable_on(*node)).collect();
+        self.durable() > 0 && !self.slots.contains_key(&cx.me) && self.lacks_proof(cx, &durable)
     }
 
-    fn lacks_proof(&self, cx: &Context, holders: impl Iterator<Item = NodeId> + Clone) -> bool {
-        let proven = holders.clone().filter(|node| cx.peers.is_proven(*node)).count();
-        proven <= usize::from(self.target) / 2 && !holders.clone().any(|node| node == cx.me)
+    fn lacks_proof(&self, cx: &Context, holders: &[NodeId]) -> bool {
+        let proven = holders.iter().filter(|node| cx.peers.is_proven(**node)).count();
+        proven <= usize::from(self.target) / 2 && !holders.contains(&cx.me)
     }
 
     /// What is told to whoever asked for it, and to those who keep the books of copies.

@@ -7,6 +7,7 @@ use fsdfs_proto::signed::Signed;
 
 use super::{CommitParts, CommitProgress, CommitRun, CommitStep, NewHead};
 use crate::engine::event::HeardHeads;
+use crate::engine::volume::heads::commits_in;
 use crate::engine::volume::quarantine::HeadUse;
 use crate::limits::{JOB_ROUNDS_MAX, WORKING_SET_MAX};
 use crate::report::Notice;
@@ -51,7 +52,7 @@ impl CommitRun<'_, '_> {
         let merge_only = edits.is_empty() && !heads.is_empty();
         let terms = self.parts.heads.quarantine.terms(self.parts.cx, self.volume, &heads);
         // What is not published yet is published as it is; whoever hears of it may merge.
-        if merge_only && (heads.len() < 2 || publishes) && terms.covered.is_empty() {
+        if merge_only && (commits_in(&heads) < 2 || publishes) && terms.covered.is_empty() {
             return self.unchanged(Vec::new());
         }
         let (pool, copies, params) = (self.parts.cx.pool, self.parts.cx.copies(), self.parts.cx.params);
@@ -91,7 +92,7 @@ impl CommitRun<'_, '_> {
                 (*heads, *terms) = (left, new_terms);
             }
             // The next one covers what can be covered.
-            TreeJob::Merge(_) if left.len() < 2 => return self.unchanged(Vec::new()),
+            TreeJob::Merge(_) if commits_in(&left) < 2 => return self.unchanged(Vec::new()),
             TreeJob::Merge(MergeJob { heads, terms, .. }) => {
                 new_terms.absent = std::mem::take(&mut terms.absent);
                 (*heads, *terms) = (left, new_terms);

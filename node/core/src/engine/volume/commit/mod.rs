@@ -16,6 +16,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
 use self::queue::{EditQueue, adds};
+use super::heads::commits_in;
 use super::{HeadQueries, LocalHeads, Writer};
 use crate::engine::blocks::{Gets, Puts};
 use crate::engine::context::Context;
@@ -224,7 +225,7 @@ impl Commits {
         heads.drop_superseded(cx);
         let volume = head.value().volume;
         heads.note_published(cx, volume);
-        if heads.current(cx, volume).len() > 1 {
+        if commits_in(&heads.current(cx, volume)) > 1 {
             let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);
             cx.wake_in(MERGE_AFTER_MS + jitter, Timer::Merge(volume));
         }
@@ -246,7 +247,7 @@ impl Commits {
         let is_to_recommit = parts.heads.is_to_recommit(parts.cx, volume);
         let current = parts.heads.current(parts.cx, volume);
         let to_cover = parts.heads.quarantine.has_to_cover(parts.cx, volume, &current);
-        let is_one = current.len() < 2 && !is_to_recommit && (!to_cover || current.is_empty());
+        let is_one = commits_in(&current) < 2 && !is_to_recommit && (!to_cover || current.is_empty());
         if nobody_to_tell || (!unpublished && is_one) {
             // What is away comes back: then there is something to merge.
             return parts.heads.quarantine.withholds(parts.cx, volume);
