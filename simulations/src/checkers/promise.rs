@@ -3,8 +3,6 @@
 //! * A confirmed copy is durable on the server named, at the moment of the answer.
 //! * Acknowledged content is part of what the node shows from then on, also after its restart.
 //! * While every node is connected to every other, none shows less than what was acknowledged before.
-//! * In the end every file is what the last head shows, wherever it is read. Only who was removed may show less, and says so: it
-//!   has no keys of what was written since.
 //! * A node that is connected to one that acknowledged a write shows it, or says that what it shows may be incomplete; a
 //!   gossip round after the writer was told at the latest.
 
@@ -19,7 +17,6 @@ use fsdfs_proto::volume::VersionVector;
 
 use crate::checkers::history::{HeadState, VolumeHistory};
 use crate::checkers::storage::StorageModel;
-use crate::users::OperationEnd;
 use crate::users::file::WriteNumber;
 use crate::world::MachineId;
 use crate::world::observed::{LeaseAnswer, WorkingStore};
@@ -81,29 +78,6 @@ pub struct AnsweredEdit<'a> {
     pub write_key: Option<PublicKey>,
     /// Whether every node is connected to every other at this moment.
     pub all_connected: bool,
-}
-
-/// A file that was read back in the end.
-#[derive(Clone, Debug)]
-pub struct FileRead {
-    /// What came of it.
-    pub end: OperationEnd,
-    /// The answer says that there may be newer changes.
-    pub maybe_stale: bool,
-    /// On the node of a member that was removed and runs on.
-    pub by_removed: bool,
-}
-
-impl FileRead {
-    /// Whether it gave one of these.
-    pub fn is_right(&self, wanted: &BTreeSet<WriteNumber>) -> bool {
-        matches!(&self.end, OperationEnd::Read(number) if wanted.contains(number))
-    }
-
-    /// Whether it gave something else, and may: then the file has to be there for those who are in.
-    pub fn may_show_less(&self, wanted: &BTreeSet<WriteNumber>) -> bool {
-        !self.is_right(wanted) && self.by_removed && self.maybe_stale
-    }
 }
 
 /// A tree that was shown.
@@ -495,19 +469,6 @@ mod tests {
         assert_eq!(goes_by([&late].into_iter(), 0, ended), seen(7));
         let confirmed = state(ended, 8, &[9]);
         assert_eq!(goes_by([&confirmed, &own].into_iter(), 9, current), seen(8), "it says itself that this is durable");
-    }
-
-    #[test]
-    fn only_who_was_removed_shows_less_in_the_end_and_says_so() {
-        let read = |end, maybe_stale, by_removed| FileRead { end, maybe_stale, by_removed };
-        let wanted = BTreeSet::from([4]);
-        let older = || OperationEnd::Read(3);
-        assert!(read(OperationEnd::Read(4), false, false).is_right(&wanted));
-        assert!(read(older(), true, true).may_show_less(&wanted));
-        assert!(read(OperationEnd::Failed("NotFound".into()), true, true).may_show_less(&wanted));
-        assert!(!read(older(), false, true).may_show_less(&wanted), "it says nothing");
-        assert!(!read(older(), true, false).may_show_less(&wanted), "it is in");
-        assert!(!read(older(), true, true).is_right(&wanted));
     }
 
     fn shown(machine: MachineId, op: OpId, shown: &VersionVector) -> AnsweredQuery<'_> {

@@ -4,14 +4,13 @@ mod household;
 
 use std::ops::{Deref, DerefMut};
 
-use fsdfs_core::tree::{TreeParams, TreePath};
+use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::BlockId;
 
 use crate::checkers::convergence::{OpenDifference, open_difference};
 use crate::checkers::copies::lost_block;
 use crate::checkers::harm::HEALED_WITHIN;
 use crate::checkers::history::{HeadState, path_text};
-use crate::checkers::promise::FileRead;
 use crate::checkers::safety::SafetyView;
 use crate::checkers::{Checkers, Violation};
 use crate::trace::EventTrace;
@@ -228,37 +227,24 @@ impl Simulation {
         self.all_is_readable(&state);
     }
 
-    /// Reads every file, each on another node.
+    /// Reads every file, each on another node of a member that is in.
     fn all_is_readable(&mut self, state: &HeadState) {
         let machines = &self.world.machines;
         let on: Vec<MachineId> =
             (0..machines.len()).filter(|id| self.world.shows(*id) && !self.world.may_lack_keys(*id)).collect();
-        let staying: Vec<MachineId> = on.iter().copied().filter(|id| !self.world.is_removed(*id)).collect();
         for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
             let id = on[nr % on.len()];
-            let mut read = self.read_back(id, path);
-            if read.may_show_less(numbers) && !staying.is_empty() {
-                read = self.read_back(staying[nr % staying.len()], path);
+            let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));
+            let mut end = self.world.wait(id, UserOperation::Read { path: path.clone() });
+            if matches!(end, OperationEnd::Failed(_)) {
+                // One that was frozen until now takes the others for silent.
+                self.world.run(SILENCE_ENDS_S);
+                end = self.world.wait(id, UserOperation::Read { path: path.clone() });
             }
-            if !read.is_right(numbers) {
-                let end = read.end;
+            if !is_right(&end) {
                 let text = format!("{} should be one of {numbers:?}, but reading gives {end:?}", path_text(path));
                 self.fail("promise", text);
             }
         }
-    }
-
-    fn read_back(&mut self, id: MachineId, path: &TreePath) -> FileRead {
-        let read = |simulation: &mut Self| {
-            simulation.world.operations.maybe_stale = false;
-            simulation.world.wait(id, UserOperation::Read { path: path.clone() })
-        };
-        let mut end = read(self);
-        if matches!(end, OperationEnd::Failed(_)) {
-            // One that was frozen until now takes the others for silent.
-            self.world.run(SILENCE_ENDS_S);
-            end = read(self);
-        }
-        FileRead { end, maybe_stale: self.world.operations.maybe_stale, by_removed: self.world.is_removed(id) }
     }
 }

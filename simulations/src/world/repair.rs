@@ -30,9 +30,8 @@ impl World {
         let passed_over = before.filter(|node| self.can_keep(from, **node, bytes)).copied().collect();
         let had = here.store.believes(id);
         self.pulled.insert((machine, id));
-        let source = from;
         self.observe(Observed::BlockPulled(PulledBlock {
-            source,
+            source: from,
             machine,
             block: id,
             bytes,
