@@ -195,7 +195,6 @@ fn name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn report() -> SafetyReport {

@@ -99,7 +99,7 @@ impl Puts {
     fn keep_copy(&mut self, cx: &mut Context, id: u64) {
         let Some(put) = self.open.get_mut(&id).filter(|put| may_keep_copy(cx, put)) else { return };
         let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
-        put.own_copy = OwnCopy::Written;
+        put.own_copy = OwnCopy::UnderWay;
         let request = DiskRequest::Write {
             block: block.clone(),
             redundancy: *redundancy,
@@ -115,7 +115,7 @@ impl Puts {
     /// That copy is durable, or there will be none: it is not one of the N, so its failure fails nothing.
     pub fn on_kept(&mut self, cx: &mut Context, id: u64, done: WriteDone) {
         if let Some(put) = self.open.get_mut(&id) {
-            debug_assert_eq!(put.own_copy, OwnCopy::Written, "written once");
+            debug_assert_eq!(put.own_copy, OwnCopy::UnderWay, "written once");
             let is_durable = matches!(done, WriteDone::New | WriteDone::Already);
             put.own_copy = if is_durable { OwnCopy::Durable } else { OwnCopy::Failed };
         }
@@ -237,7 +237,7 @@ impl Puts {
             if put.has_no_proof(cx) {
                 self.keep_copy(cx, id);
             }
-            if self.open.get(&id).is_some_and(|put| put.own_copy != OwnCopy::Written) {
+            if self.open.get(&id).is_some_and(|put| put.own_copy != OwnCopy::UnderWay) {
                 self.finish(cx, id);
             }
             return;

@@ -183,7 +183,7 @@ impl Holdings {
     }
 
     /// Whoever is assigned it says that it has this block, which is not assigned to this node: see [`PairTables::settle`].
-    pub fn settle(&mut self, id: BlockId, by: NodeId, covers: impl FnOnce(&[NodeId], bool) -> bool) -> bool {
+    pub fn settle(&mut self, id: BlockId, by: NodeId, covers: impl FnOnce(&[NodeId]) -> bool) -> bool {
         self.tables.as_mut().is_none_or(|tables| tables.settle(id, by, covers))
     }
 
@@ -354,7 +354,7 @@ mod tests {
         let settle = |holdings: &mut Holdings, by: &[NodeId]| {
             infos.iter().for_each(|info| {
                 for node in by {
-                    holdings.settle(info.id, *node, |_, _| false);
+                    holdings.settle(info.id, *node, |_| false);
                 }
             });
         };

@@ -175,16 +175,16 @@ impl PairTables {
         &self.sets
     }
 
-    /// One of those whom it is assigned to says that it has it. `covers`: whether those who said so see to all others; with true where
-    /// this node may be about to leave. Whether it is known now that all of them have it or will.
-    pub fn settle(&mut self, id: BlockId, by: NodeId, covers: impl FnOnce(&[NodeId], bool) -> bool) -> bool {
+    /// One of those whom it is assigned to says that it has it. `covers`: whether those who said so see to all others. Whether it is
+    /// known now that all of them have it or will.
+    pub fn settle(&mut self, id: BlockId, by: NodeId, covers: impl FnOnce(&[NodeId]) -> bool) -> bool {
         let Some(block) = self.elsewhere.get_mut(&id) else { return true };
         if block.is_settled() || block.said.contains(&by) {
             return block.is_settled();
         }
         debug_assert!(block.said.len() < block.assigned.max(1), "those whom it is assigned to, each once");
         block.said.push(by);
-        block.is_covered = covers(&block.said, self.hears_all);
+        block.is_covered = covers(&block.said);
         let is_settled = block.is_settled();
         if is_settled {
             self.unsettled.take(block.len);

@@ -70,8 +70,8 @@ pub(super) enum PutSlot {
 pub(super) enum OwnCopy {
     /// The holders' proofs are enough, or the disk has no room.
     None,
-    /// The put does not end before it is durable.
-    Written,
+    /// On its way to the disk: the put does not end before it is there.
+    UnderWay,
     Durable,
     /// Not tried a second time.
     Failed,

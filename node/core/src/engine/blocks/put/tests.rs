@@ -447,7 +447,7 @@ fn whoever_failed_its_audits_gets_no_copies() {
 fn the_answer_says_whether_it_is_more_than_the_word_of_holders() {
     let verified = |places: &[usize], kept| {
         let mut case = Case::begin(5, false, unproven(places));
-        if case.puts.open[&PUT].own_copy == OwnCopy::Written {
+        if case.puts.open[&PUT].own_copy == OwnCopy::UnderWay {
             case.puts.on_kept(&mut case.cx, PUT, kept);
         }
         case.store(&[0, 1, 2]);

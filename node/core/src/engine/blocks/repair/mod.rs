@@ -366,11 +366,12 @@ impl Repair {
         debug_assert!(!infos.is_empty(), "an offer is of something");
         let OfferOutcomes { held, awaited, is_unsettled } =
             self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
+        let is_leaving = parts.holdings.tables().is_some_and(|tables| tables.hears_all);
         for info in held {
             let copies = HeldRecord::of(&info).redundancy.map_or(0, Redundancy::copies);
             let RepairParts { cx, holdings, liveness, .. } = parts;
             let holders: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
-            let covers = |said: &[NodeId], leaves| is_covered(cx, liveness, (&holders, said), leaves);
+            let covers = |said: &[NodeId]| is_covered(cx, liveness, (&holders, said), is_leaving);
             if holders.contains(&from) && !holdings.settle(info.id, from, covers) {
                 // It cannot give it to the others, so this node does.
                 self.passes.place_in(cx, REPAIR_DELAY_MS);
@@ -382,7 +383,6 @@ impl Repair {
         if is_unsettled {
             self.passes.place_in(parts.cx, OFFER_AGAIN_MS);
         }
-        let is_leaving = parts.holdings.tables().is_some_and(|tables| tables.hears_all);
         let has_elsewhere = parts.holdings.has_elsewhere();
         if !awaited.is_empty() && (self.is_somebody_missing(parts.cx) || has_elsewhere) || is_leaving && has_elsewhere {
             // Then it says that it has them.

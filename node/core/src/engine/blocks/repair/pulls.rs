@@ -98,7 +98,7 @@ impl Pulls {
         self.wanted.remove(&id);
     }
 
-    /// Whoever was removed from the pool, or is not believed, is no source any more; what only such have is not to come.
+    /// Whoever was revoked, or is not believed, is no source any more; what only such have is not to come.
     pub fn on_presence(&mut self, cx: &Context) {
         let is_source = |node: &NodeId| cx.peers.is_believed(*node) && !cx.revoked(*node);
         let idle = self.wanted.iter().filter(|(id, _)| !self.open.contains_key(*id));
