@@ -161,6 +161,19 @@ impl LocalHeads {
         self.own.insert(volume, UnpublishedHead { head, under_replicated, failed_tries: 0, next_try: 0 });
     }
 
+    /// The same, unless others published meanwhile what this one says: a merge that somebody else made in the epoch that began
+    /// while this one was made has nothing to be brought into it.
+    pub fn keep_if_it_stands(
+        &mut self,
+        cx: &Context,
+        volume: VolumeId,
+        head: Signed<Head>,
+        under_replicated: BTreeSet<BlockId>,
+    ) {
+        self.keep(volume, head, under_replicated);
+        self.drop_superseded(cx);
+    }
+
     /// It was tried to publish it, in vain. In how many milliseconds to try again: soon as long as blocks get their copies, and else
     /// after ever longer, for each try asks whoever is there about all of them and renews their leases.
     pub fn note_try(&mut self, volume: VolumeId, now: u64, replicated: bool) -> u64 {

@@ -182,7 +182,7 @@ impl CommitRun<'_, '_> {
         // A new epoch began meanwhile: nobody else would go by it. It is brought into the new one, and is here only until then.
         if under_replicated || is_of_ended_epoch(self.parts.cx, &head) {
             blocks.extend(before.into_iter().flat_map(|before| before.under_replicated));
-            self.parts.heads.keep(self.volume, head, blocks);
+            self.parts.heads.keep_if_it_stands(self.parts.cx, self.volume, head, blocks);
             self.keep_local(progress);
         } else {
             self.publish(head, progress);

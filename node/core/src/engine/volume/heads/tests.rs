@@ -1,5 +1,7 @@
 //! Heads that are kept, and when they are told.
 
+use fsdfs_proto::volume::Dot;
+
 use super::*;
 use crate::engine::test_kit::{connect, context, pass, pool};
 use crate::facts::tests::pool::rules;
@@ -53,6 +55,20 @@ fn a_superseded_head_is_dropped_and_one_that_stands_is_kept() {
     cx.facts.insert(pool::head(1, &[(5, 2), (9, 1)]).into());
     heads.drop_superseded(&cx);
     assert!(heads.is_empty());
+}
+
+/// It took the same heads together as somebody else did, who had the key of the new epoch: kept as outdated, it was brought into
+/// that epoch again and again, for there was nothing to merge (household seed 197).
+#[test]
+fn a_merge_that_others_published_in_the_epoch_that_began_meanwhile_is_not_kept() {
+    let (mut cx, mut heads) = (context(0, 3), LocalHeads::default());
+    let dots = [9, 5].map(|number| (0, Dot { writer: pool::writer(0, number), seq: 1 }));
+    cx.facts.insert(pool::epoch(&pool::root(), 2, Vec::new()).into());
+    cx.facts.insert(pool::merge_by(1, 2, &dots).into());
+    heads.keep_if_it_stands(&cx, volume(), pool::merge_by(0, 1, &dots), ids(&[1]));
+    assert!(heads.is_empty() && !heads.is_to_recommit(&cx, volume()));
+    heads.keep_if_it_stands(&cx, volume(), pool::head(1, &[(9, 2), (5, 1)]), ids(&[1]));
+    assert!(heads.is_to_recommit(&cx, volume()), "an operation that the others know nothing of");
 }
 
 #[test]
