@@ -13,14 +13,14 @@ use crate::meeting::relay;
 use crate::scenario::{LabMachine, LabScenario, PATIENCE, lab, seconds};
 
 pub const ALL: &[LabScenario] = &[
-    LabScenario::loud(
+    LabScenario::busy(
         "L5-hand",
         "a closed port is told; forwarded by hand and not configured it is found, first on the card",
         forwarded_by_hand,
     ),
     LabScenario {
         missing,
-        ..LabScenario::loud(
+        ..LabScenario::busy(
             "L5",
             "UPnP, PCP, NAT-PMP, each alone: mapped, verified, on the card within 5 s",
             each_alone,
@@ -28,7 +28,7 @@ pub const ALL: &[LabScenario] = &[
     },
     LabScenario {
         missing,
-        ..LabScenario::loud(
+        ..LabScenario::busy(
             "L5-v6",
             "an IPv6 firewall is asked by PCP: open, verified, on the card within 5 s; one that is not stays closed",
             ipv6_firewall,
@@ -36,7 +36,7 @@ pub const ALL: &[LabScenario] = &[
     },
     LabScenario {
         missing,
-        ..LabScenario::loud("L6", "router restarted: mapped again within 60 s; unmapped after `down`", router_restarts)
+        ..LabScenario::busy("L6", "router restarted: mapped again within 60 s; unmapped after `down`", router_restarts)
     },
 ];
 
@@ -59,7 +59,9 @@ fn wait_mapped(lab: &Lab, most: Duration) -> Result<Duration> {
         let is_mapped = lab.home(1).mapped_ports()?.contains(&format!(":{FSDFS_PORT}"));
         Ok(is_mapped && lab.member(0, 1)?["addresses"].to_string().contains(&public))
     })
-    .with_context(|| lab.home(1).mapped_ports().unwrap_or_default())?;
+    .with_context(|| {
+        format!("{}\n{}", lab.home(1).mapped_ports().unwrap_or_default(), lab.cluster.nodes[1].last_log())
+    })?;
     Ok(begun.elapsed())
 }
 

@@ -116,7 +116,7 @@ impl PortMapper {
             MapperInput::PortClosed => {
                 self.rule_out(&[MappingProtocol::Pcp, MappingProtocol::NatPmp]);
             }
-            MapperInput::Upnp(external) => self.on_upnp(now, external),
+            MapperInput::Upnp(external) => self.on_upnp(now, external, out),
             MapperInput::Moved if self.router.is_some() => self.next_round_at = Some(now),
             MapperInput::Moved | MapperInput::Timeout => {}
             MapperInput::Stop => return self.stop(out),
@@ -190,14 +190,16 @@ impl PortMapper {
         }
     }
 
-    fn on_upnp(&mut self, now: u64, external: Option<SocketAddrV4>) {
-        // The router may be another one by now.
-        if self.round.as_ref().is_none_or(|round| !round.upnp_asked) {
-            return;
-        }
+    fn on_upnp(&mut self, now: u64, external: Option<SocketAddrV4>, out: &mut Vec<MapperOutput>) {
+        let is_awaited = self.round.as_ref().is_some_and(|round| round.upnp_asked);
         match external {
-            Some(external) => self.confirm(now, MappingProtocol::Upnp, external.into()),
-            None => self.rule_out(&[MappingProtocol::Upnp]),
+            Some(external) if is_awaited => self.confirm(now, MappingProtocol::Upnp, external.into()),
+            None if is_awaited => self.rule_out(&[MappingProtocol::Upnp]),
+            // Another protocol was faster, or the router is another one by now. A port that both were given is one mapping.
+            Some(external) if self.mapping.is_none_or(|mapping| mapping.external.port() != external.port()) => {
+                out.push(MapperOutput::UpnpEnd { external: external.port() });
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -239,7 +241,7 @@ impl PortMapper {
                 None if !round.open.contains(&MappingProtocol::Upnp) => return self.end_in_vain(now),
                 None if round.upnp_asked => return,
                 None => {
-                    round.open = vec![MappingProtocol::Upnp];
+                    // Some routers think for seconds about the first mapping: what the others answer meanwhile counts.
                     round.upnp_asked = true;
                     out.push(MapperOutput::Upnp { external: self.wanted() });
                 }

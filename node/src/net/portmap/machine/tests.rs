@@ -295,3 +295,33 @@ fn an_answer_that_nobody_asked_for_changes_nothing() {
     bench.input(MapperInput::Packet(b"no answer"));
     assert_eq!(bench.mapper.state(), MappingState::Asking);
 }
+
+/// It was looked for by UPnP for seconds, and the answer was thrown away although the router had the mapping.
+#[test]
+fn an_answer_counts_that_comes_after_upnp_was_asked() {
+    let pcp = vec![codec::pcp_map(NONCE, HOME.local, PORT, PORT, LEASE_S)];
+    let pmp = vec![codec::pmp_address(), codec::pmp_map(PORT, PORT, LEASE_S)];
+    for (requests, speaks) in [(pcp, MappingProtocol::Pcp), (pmp, MappingProtocol::NatPmp)] {
+        let mut mapper = PortMapper::new(PORT, NONCE);
+        let mut input = |now, input: MapperInput<'_>| {
+            let mut outputs = Vec::new();
+            mapper.handle(now, input, &mut outputs);
+            (outputs, mapper.state())
+        };
+        input(0, MapperInput::Router(Some(HOME)));
+        for (after, _) in STEPS {
+            input(after, MapperInput::Timeout);
+        }
+        let (asked, _) = input(STEPS_END_MS, MapperInput::Timeout);
+        assert_eq!(asked, [MapperOutput::Upnp { external: PORT }]);
+        for request in requests {
+            input(STEPS_END_MS + 100, MapperInput::Packet(&positive(&request, OUTSIDE, None)));
+        }
+        let external = SocketAddr::new(OUTSIDE.into(), PORT);
+        // What UPnP did as well is undone.
+        let mapped = SocketAddrV4::new(OUTSIDE, PORT + 1);
+        let (undone, state) = input(STEPS_END_MS + 200, MapperInput::Upnp(Some(mapped)));
+        assert_eq!(undone, [MapperOutput::UpnpEnd { external: PORT + 1 }]);
+        assert_eq!(state, MappingState::Mapped { external, by: speaks });
+    }
+}
