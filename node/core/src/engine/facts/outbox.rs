@@ -208,7 +208,7 @@ mod tests {
         connect(&mut cx, 1);
         let all = cx.facts.ids_in(FactId([0; 32]), FactId([255; 32]));
         let (mut asked, mut told) = (0, 0);
-        while asked < 20_000 {
+        while asked < 8_000 {
             asked += 1;
             outbox.clear(node(1));
             outbox.tell_by_id(&mut cx, node(1), &all);

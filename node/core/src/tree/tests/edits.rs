@@ -238,7 +238,7 @@ fn what_is_left_of_a_folder_is_as_if_written_anew() {
     let removes = |names: &[String]| {
         names.iter().map(|name| TreeEdit::Remove { path: path(name), recursive: false }).collect::<Vec<_>>()
     };
-    for total in (14..200).step_by(9) {
+    for total in (14..200).step_by(17) {
         let mut full = genesis.clone();
         full.edit(&puts(&names(0..total)));
         for kept in 1..12 {

@@ -14,7 +14,7 @@ use super::super::merge::{MergeState, merge};
 use super::super::source::BlockSource;
 use super::{BlockMap, EditOutcome, EntryName, FileAttributes, FileContent, TreeEdit, TreePath, inline, keys, name};
 
-const HISTORIES: u64 = 20_000;
+const HISTORIES: u64 = 6_000;
 const STEPS: usize = 25;
 const WRITERS: usize = 3;
 
