@@ -10,24 +10,24 @@ use fsdfs_tests::lab::line::model::LineSettings;
 use fsdfs_tests::lab::router::RouterKind;
 use serde_json::Value;
 
-use crate::scenario::{LabMachine, LabScenario, PATIENCE, assert_truthful, lab, seconds, watch};
+use crate::scenario::{LabLoad, LabMachine, LabScenario, PATIENCE, assert_truthful, lab, seconds, watch};
 
 pub const ALL: &[LabScenario] = &[
     LabScenario::quiet("L13-kept", "a router that forgets after 30 s, 5 min idle: no reconnect", idle_is_kept),
     LabScenario::quiet("L13-bytes", "the same: 150 B/s a pair at most", idle_is_cheap),
     LabScenario::quiet("L12", "a machine asleep for 60 s: all its links usable within 2 s", sleep),
     LabScenario::quiet("L19", "all addresses change while all are down, one name follows: whole within 20 s", one_name),
-    LabScenario::loud(
+    LabScenario::busy(
         "L11-router",
         "the writer's address changes at its router during a put: usable in 10 s",
         writer_moves,
     ),
-    LabScenario::loud(
+    LabScenario::busy(
         "L11-reader",
         "a holder's address changes at its router during a put: usable in 10 s",
         holder_moves,
     ),
-    LabScenario::loud(
+    LabScenario::busy(
         "L11-host",
         "the address of a holder's own machine changes during a put: usable in 10 s",
         host_moves,
@@ -68,7 +68,7 @@ fn sleep(machine: &LabMachine) -> Result<String> {
     lab.wait_all_connected(PATIENCE)?;
     lab.node(2).freeze()?;
     watch(seconds(60));
-    let _alone = machine.alone();
+    let _alone = machine.take(LabLoad::Alone);
     ensure!(lab.member(0, 2)?["connected"] == false, "after a minute it still counts as connected");
     lab.node(2).thaw()?;
     let thawed = Instant::now();
@@ -101,7 +101,7 @@ fn one_name(machine: &LabMachine) -> Result<String> {
         lab.renumber(at)?;
     }
     point(&lab)?;
-    let _alone = machine.alone();
+    let _alone = machine.take(LabLoad::Alone);
     let begun = Instant::now();
     for at in 0..3 {
         lab.node(at).up()?;

@@ -14,7 +14,7 @@ use crate::scenario::{LabMachine, LabScenario, PATIENCE, lab, seconds, watch};
 
 pub const ALL: &[LabScenario] = &[LabScenario {
     missing,
-    ..LabScenario::loud(
+    ..LabScenario::alone(
         "eight",
         "eight homes of every kind: all pairs in 10 s, no put waits 10 s while routers restart and machines sleep",
         eight_homes,

@@ -21,13 +21,13 @@ use fsdfs_tests::lab::needs;
 use libtest_mimic::{Arguments, Trial};
 
 use pending::Pending;
-use scenario::{LabMachine, LabScenario};
+use scenario::{LabLoad, LabMachine, LabScenario, SLOTS};
 
 /// In the order in which they begin: those that mostly wait come first, so that the others go on beside them.
 fn scenarios() -> Vec<LabScenario> {
     let mut all: Vec<LabScenario> =
         [change::ALL, eight::ALL, hostile::ALL, mapping::ALL, meeting::ALL, speed::ALL].concat();
-    all.sort_by_key(|scenario| scenario.is_loud);
+    all.sort_by_key(|scenario| scenario.load);
     all
 }
 
@@ -56,9 +56,9 @@ fn main() -> ExitCode {
         let is_known = scenarios.iter().any(|scenario| scenario.name == pending.scenario);
         assert!(is_known, "no scenario is called {}, which waits for {}", pending.scenario, pending.waits_for);
     }
-    // All that wait, and one that does not.
-    let quiet = scenarios.iter().filter(|scenario| !scenario.is_loud).count();
-    args.test_threads.get_or_insert(quiet + 1);
+    // All that wait, and as many others as may play at once.
+    let quiet = scenarios.iter().filter(|scenario| scenario.load == LabLoad::Quiet).count();
+    args.test_threads.get_or_insert(quiet + SLOTS);
 
     let machine = Arc::new(LabMachine::default());
     let mut trials = Vec::new();

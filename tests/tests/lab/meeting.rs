@@ -13,15 +13,15 @@ use fsdfs_tests::lab::transfer::percentile;
 use crate::scenario::{LabMachine, LabScenario, PATIENCE, assert_truthful, lab, seconds, watch};
 
 pub const ALL: &[LabScenario] = &[
-    LabScenario::loud("L1", "cone and cone: usable within 2 s, direct within 5 s", cone_and_cone),
-    LabScenario::loud("L2", "cone and symmetric: usable within 2 s, by another relay within 8 s", relay_is_killed),
-    LabScenario::loud("L3", "symmetric and symmetric: 0.8 of the line through a relay", both_symmetric),
-    LabScenario::loud("L4", "behind two carriers: direct within 5 s; behind one: relayed", carriers),
-    LabScenario::loud("L8-relayed", "IPv6 only and IPv4 only: relayed within 2 s", different_families),
-    LabScenario::loud("L8-direct", "DS-Lite and IPv6 only: direct within 5 s", ds_lite),
-    LabScenario::loud("L9", "two IPv6 firewalls: direct within 5 s", ipv6_firewalls),
-    LabScenario::loud("L20", "a ticket of an inviter that nobody reaches: joined within 5 s", unreachable_inviter),
-    LabScenario::loud("L21", "two cone homes and no third, addresses known: met within 35 s", no_third),
+    LabScenario::busy("L1", "cone and cone: usable within 2 s, direct within 5 s", cone_and_cone),
+    LabScenario::busy("L2", "cone and symmetric: usable within 2 s, by another relay within 8 s", relay_is_killed),
+    LabScenario::alone("L3", "symmetric and symmetric: 0.8 of the line through a relay", both_symmetric),
+    LabScenario::busy("L4", "behind two carriers: direct within 5 s; behind one: relayed", carriers),
+    LabScenario::busy("L8-relayed", "IPv6 only and IPv4 only: relayed within 2 s", different_families),
+    LabScenario::busy("L8-direct", "DS-Lite and IPv6 only: direct within 5 s", ds_lite),
+    LabScenario::busy("L9", "two IPv6 firewalls: direct within 5 s", ipv6_firewalls),
+    LabScenario::busy("L20", "a ticket of an inviter that nobody reaches: joined within 5 s", unreachable_inviter),
+    LabScenario::busy("L21", "two cone homes and no third, addresses known: met within 35 s", no_third),
 ];
 
 /// A member that everybody reaches and that stores nothing, so that what goes through its line is relayed.

@@ -17,12 +17,12 @@ use crate::meeting::relay;
 use crate::scenario::{LabMachine, LabScenario, PATIENCE, assert_truthful, lab, program, seconds, watch};
 
 pub const ALL: &[LabScenario] = &[
-    LabScenario::loud("L10-direct", "packets of 1,280 bytes, with and without ICMP: 0.8 of the line", short_packets),
-    LabScenario::loud("L10-relayed", "the same through a relay", short_packets_relayed),
-    LabScenario::loud("L14", "a relay of 20 Mbit/s: pairs within 15 %, its own put at least half", fair_relay),
-    LabScenario::loud("L15", "100 Mbit/s, 40 ms, 1 % loss: put and get of 256 MiB at 0.6 of the line", lossy_line),
-    LabScenario::loud("L16", "20 Mbit/s with a queue of 500 ms: a ping beside a put p95 at most 60 ms", deep_queue),
-    LabScenario::loud("L17", "three homes of 20 Mbit/s: 64 MiB in 31 s with 1.06 x its bytes on the line", send_once),
+    LabScenario::busy("L10-direct", "packets of 1,280 bytes, with and without ICMP: 0.8 of the line", short_packets),
+    LabScenario::busy("L10-relayed", "the same through a relay", short_packets_relayed),
+    LabScenario::alone("L14", "a relay of 20 Mbit/s: pairs within 15 %, its own put at least half", fair_relay),
+    LabScenario::alone("L15", "100 Mbit/s, 40 ms, 1 % loss: put and get of 256 MiB at 0.6 of the line", lossy_line),
+    LabScenario::alone("L16", "20 Mbit/s with a queue of 500 ms: a ping beside a put p95 at most 60 ms", deep_queue),
+    LabScenario::alone("L17", "three homes of 20 Mbit/s: 64 MiB in 31 s with 1.06 x its bytes on the line", send_once),
     LabScenario::quiet("L18", "a cap of 5 Mbit/s at this time of day: 4.5 to 5.0; repair 1.0", cap),
 ];
 
