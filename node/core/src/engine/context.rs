@@ -12,6 +12,7 @@ use fsdfs_proto::volume::VolumeKeys;
 
 use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
+use super::receipts::RightReceipts;
 use super::timers::{Timer, Timers};
 use crate::facts::{BranchId, FactSet, MemberStatus};
 use crate::limits::{CLOCK_BRANCHES_MIN, NEAR_RTT_MS, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX, USERS_BUSY_MS};
@@ -66,6 +67,8 @@ pub(super) struct Context {
     pub readable: BTreeSet<PublicKey>,
     /// This node's disks.
     pub disks: Vec<DiskState>,
+    /// Whose blocks they are, as far as it was looked at lately.
+    pub receipts: RightReceipts,
     /// What repair may send in a second; at most [`REPAIR_BYTES_PER_S_MAX`].
     pub repair_bytes_per_s: u64,
     /// Facts were compared with a member since the start.
@@ -118,6 +121,7 @@ impl Context {
             keys: BTreeMap::new(),
             readable: BTreeSet::new(),
             disks,
+            receipts: RightReceipts::default(),
             repair_bytes_per_s: REPAIR_BYTES_PER_S_MAX,
             synced: false,
             users_moved: None,

@@ -17,6 +17,7 @@ mod event;
 mod facts;
 mod machines;
 mod net;
+mod receipts;
 mod start;
 #[cfg(test)]
 mod test_kit;

@@ -73,7 +73,8 @@ pub(super) fn is_wanted_here(cx: &Context, from: NodeId, id: BlockId, copies: u8
 /// the block must not stay without copies because somebody signed badly.
 pub(super) fn receipt_of(cx: &Context, info: &RecordInfo) -> BlockReceipt {
     let RecordInfo { id, receipt, .. } = *info;
-    let holds = receipt.member == cx.me || puts_blocks(cx, receipt.member) && receipt.is_valid(cx.pool, id);
+    let holds =
+        receipt.member == cx.me || puts_blocks(cx, receipt.member) && cx.receipts.is_valid(cx.pool, id, &receipt);
     if holds || !puts_blocks(cx, cx.me) { receipt } else { BlockReceipt::sign(cx.pool, &cx.key, id) }
 }
 
@@ -90,7 +91,7 @@ fn is_signed_for(cx: &Context, from: NodeId, store: &StoreRequest) -> bool {
     let receipt = &store.receipt;
     let may_put = puts_blocks(cx, receipt.member) || !cx.ready() && member(cx, receipt.member).is_none();
     let is_direct = receipt.member == from && puts_blocks(cx, cx.me);
-    may_put && (is_direct || receipt.is_valid(cx.pool, store.block.id))
+    may_put && (is_direct || cx.receipts.is_valid(cx.pool, store.block.id, receipt))
 }
 
 /// Full members put blocks. One that has left since, or was thrown out, did: what it put may be all that there is of somebody's file,
