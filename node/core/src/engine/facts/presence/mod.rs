@@ -267,12 +267,16 @@ impl PresenceWatch {
         }
     }
 
-    /// Whoever is missed when this node comes back may have fallen together with it: it is one of them, and back.
+    /// Whoever is missed when this node comes back may have fallen together with it: it is one of them, and back. Of those that fell
+    /// later it is none.
     fn find_outage(&self, cx: &Context) -> BTreeSet<NodeId> {
         let servers = cx.map.servers();
+        let first_looks = self.began_at..=self.began_at + 2 * PRESENCE_MS;
+        let fell_with_others =
+            self.members.values().any(|seen| seen.fell_at.is_some_and(|(at, _)| first_looks.contains(&at)));
         let fallen = servers.iter().filter_map(|server| {
             let (at, is_back) = match self.members.get(&server.id) {
-                _ if server.id == cx.me => (self.began_at, true),
+                _ if server.id == cx.me => (fell_with_others.then_some(self.began_at)?, true),
                 seen => (seen?.fell_at?.0, seen?.is_up == Some(true)),
             };
             let site = &server.site[..];

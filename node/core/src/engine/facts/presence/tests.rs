@@ -218,6 +218,17 @@ fn who_is_missed_when_this_node_comes_back_fell_together_with_it() {
     assert!(bench.is_overdue(5, 1));
 }
 
+/// It counted as one of them, and back: with one of the three that fell half were back, and the brake ended (household seed 143).
+#[test]
+fn a_node_that_started_shortly_before_others_fell_did_not_fall_with_them() {
+    let mut bench = Bench::of(6);
+    bench.restart();
+    bench.minutes(4, 1..6);
+    bench.minutes(HOURS, 1..3);
+    bench.minutes(2 * HOURS, 1..4);
+    assert_eq!(bench.reason(5), Some(AwayReason::Outage));
+}
+
 #[test]
 fn a_node_that_was_frozen_misses_nobody() {
     let mut bench = Bench::of(4);
