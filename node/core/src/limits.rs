@@ -199,8 +199,9 @@ pub const AWAY_MS: u64 = 60_000;
 pub const PRESENCE_MS: u64 = AWAY_MS;
 /// Whom this node exchanged facts with is said to all connected members this often: 40 bytes a member.
 pub const HEARD_MS: u64 = 10 * 60_000;
-/// Sooner, if this node is connected to others than it said: but not again within this time, however lines come and go.
-pub const HEARD_AGAIN_MS: u64 = 60_000;
+/// Sooner, if this node is connected to others than it said: but not again within this time, however lines come and go. Members that
+/// never meet depend on it: who passes on what for whom must be known again before three heartbeats are lost.
+pub const HEARD_AGAIN_MS: u64 = HEARTBEAT_MS;
 /// Who was up is logged this often: some 230 bytes a member. What a node that stops saw since the last time is lost; it is
 /// the same for all members, so none of them is called gone too early.
 pub const OBSERVED_MS: u64 = HOUR_MS;
