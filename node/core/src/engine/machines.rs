@@ -191,7 +191,6 @@ impl Engine {
         let mut parts = CommitParts {
             cx: &mut self.cx,
             gossip: &mut self.gossip,
-            liveness: &self.liveness,
             gets: &mut self.gets,
             puts: &mut self.puts,
             heads: &mut self.heads,

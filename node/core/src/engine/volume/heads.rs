@@ -15,7 +15,6 @@ use fsdfs_proto::volume::VersionVector;
 
 use super::quarantine::{HeadUse, Quarantine};
 use crate::engine::context::Context;
-use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
 use crate::facts::{FactSet, MemberStatus, current_heads};
 use crate::limits::{LONG_AWAY_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS, PUBLISH_AGAIN_MS_MAX, REPLICATE_AT_ONCE};
@@ -141,13 +140,14 @@ impl LocalHeads {
     }
 
     /// How many servers must have a block before a head that needs it is published: a majority of N, as far as there are
-    /// servers with room. Those that have long been away do not count if there is anybody to be told, or a pool of which half
-    /// the servers died would keep every change from its readers.
-    pub fn publish_quorum(&self, cx: &Context, liveness: &Liveness) -> usize {
+    /// servers with room. Those that this node had no line to for long do not count if there is anybody to be told, or a pool of
+    /// which half the servers died would keep every change from its readers. That others hear of one is no line to it.
+    pub fn publish_quorum(&self, cx: &Context) -> usize {
         let somebody = cx.peers.any_up();
         let counts = |node| {
-            let away_ms = || liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started);
-            node == cx.me || (cx.is_holder(node) && !(somebody && away_ms() >= LONG_AWAY_MS))
+            let away_ms = || cx.now.mono - cx.peers.heard_at(node).unwrap_or(cx.started);
+            let is_reached = cx.peers.is_up(node) || away_ms() < LONG_AWAY_MS;
+            node == cx.me || (cx.is_holder(node) && (is_reached || !somebody))
         };
         // The map has all members; those that store nothing are asked for no copy, and would be waited for without end.
         let stores = cx.map.servers().iter().filter(|server| server.weight() > 0);

@@ -20,7 +20,7 @@ use super::heads::commits_in;
 use super::{HeadQueries, LocalHeads, Writer};
 use crate::engine::blocks::{Gets, Puts};
 use crate::engine::context::Context;
-use crate::engine::facts::{Gossip, Liveness};
+use crate::engine::facts::Gossip;
 use crate::engine::timers::Timer;
 use crate::limits::{
     ALONE_MS, CLOCK_OFF_MS_MAX, GROUP_COMMIT_MS, KEY_AWAITED_MS_MAX, KEY_POLL_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS,
@@ -110,7 +110,6 @@ struct CommitProgress {
 pub(in crate::engine) struct CommitParts<'a> {
     pub cx: &'a mut Context,
     pub gossip: &'a mut Gossip,
-    pub liveness: &'a Liveness,
     pub gets: &'a mut Gets,
     pub puts: &'a mut Puts,
     pub heads: &'a mut LocalHeads,
@@ -252,11 +251,13 @@ impl Commits {
             // What is away comes back: then there is something to merge.
             return parts.heads.quarantine.withholds(parts.cx, volume);
         }
-        if let Some(at) = parts.heads.next_try(volume).filter(|at| is_one && *at > parts.cx.now.mono) {
+        let publishes = unpublished && !parts.heads.is_outdated(parts.cx, volume);
+        // What is to be published is not merged before, so that other heads are no reason to try it sooner.
+        let waits = is_one || publishes;
+        if let Some(at) = parts.heads.next_try(volume).filter(|at| waits && *at > parts.cx.now.mono) {
             parts.cx.timers.set(at, Timer::Merge(volume));
             return false;
         }
-        let publishes = unpublished && !parts.heads.is_outdated(parts.cx, volume);
         let may = publishes || may_not_write(parts.cx, volume).is_none();
         let commits = self.0.entry(volume).or_default();
         if may && commits.queue_merge() {

@@ -25,7 +25,6 @@ mod unpublished;
 struct Bench {
     cx: Context,
     gossip: Gossip,
-    liveness: Liveness,
     gets: Gets,
     puts: Puts,
     heads: LocalHeads,
@@ -58,7 +57,6 @@ impl Bench {
         Self {
             cx,
             gossip: Gossip::default(),
-            liveness: Liveness::default(),
             gets: Gets::default(),
             puts: Puts::default(),
             heads: LocalHeads::default(),
@@ -81,7 +79,6 @@ impl Bench {
         let mut parts = CommitParts {
             cx: &mut self.cx,
             gossip: &mut self.gossip,
-            liveness: &self.liveness,
             gets: &mut self.gets,
             puts: &mut self.puts,
             heads: &mut self.heads,
