@@ -7,7 +7,7 @@ use fsdfs_core::placement::ClusterMap;
 use fsdfs_proto::ids::BlockId;
 
 use crate::checkers::history::VolumeHistory;
-use crate::checkers::safety::HeadOrigins;
+use crate::checkers::safety::{HeadOrigins, current_of};
 use crate::checkers::storage::StorageModel;
 use crate::world::MachineId;
 use crate::world::observed::PoolSnapshot;
@@ -22,9 +22,11 @@ pub fn lost_block(
 ) -> Option<String> {
     let known = pool.nodes.iter().filter_map(|node| node.knowledge.as_ref());
     let heads: BTreeSet<BlockId> = known.flat_map(|knowledge| &knowledge.heads).copied().collect();
-    let stands = |head: &&BlockId| origins.is_replicated(**head) && !history.is_forged_head(**head);
-    let blocks: BTreeSet<BlockId> =
-        heads.iter().filter(stands).flat_map(|head| history.tree_of(*head).into_keys()).collect();
+    let stands = |head: &BlockId| origins.is_replicated(*head) && !history.is_forged_head(*head);
+    // Somebody who was off may show what others have replaced long since.
+    let heads: Vec<BlockId> = heads.into_iter().filter(stands).collect();
+    let heads = current_of(history.states(&heads).into_iter().collect());
+    let blocks: BTreeSet<BlockId> = heads.iter().flat_map(|head| history.tree_of(*head).into_keys()).collect();
     let mut lost = blocks.into_iter().filter(|block| !history.is_forged(*block) && storage.holders(*block).is_empty());
     let first = lost.next()?;
     Some(format!("{} and {} other blocks of a tree that stands are on no machine", first.short(), lost.count()))

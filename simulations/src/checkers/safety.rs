@@ -101,7 +101,16 @@ impl SafetyView<'_> {
         let elsewhere: BTreeMap<_, _> = self.storage.survivors_of(machines).flat_map(heads).collect();
         let all = own.chain(elsewhere.clone()).filter(|(commit, _)| !but.contains(commit));
         let current = current_of(all.collect());
-        current.iter().all(|commit| elsewhere.contains_key(commit)) && self.blocks_safe(machines, &current, but)
+        current.iter().all(|commit| elsewhere.contains_key(commit))
+            && self.blocks_safe(machines, &[current, self.current_for_all()].concat(), but)
+    }
+
+    /// Heads that stand for those who know nothing of what some machine keeps to itself so far.
+    fn current_for_all(self) -> Vec<BlockId> {
+        let kept: BTreeSet<BlockId> =
+            self.storage.machines().flat_map(|machine| self.origins.unreplicated_of(machine)).collect();
+        let heads = self.storage.machines().flat_map(|machine| self.history.states(self.storage.heads_logged(machine)));
+        current_of(heads.filter(|(commit, _)| !kept.contains(commit)).collect())
     }
 
     fn blocks_safe(self, machines: &[MachineId], heads: &[BlockId], but: &BTreeSet<BlockId>) -> bool {
@@ -119,7 +128,7 @@ impl SafetyView<'_> {
 }
 
 /// Heads that no other includes.
-fn current_of(states: BTreeMap<BlockId, Rc<HeadState>>) -> Vec<BlockId> {
+pub(super) fn current_of(states: BTreeMap<BlockId, Rc<HeadState>>) -> Vec<BlockId> {
     let mut states: Vec<(BlockId, Rc<HeadState>)> = states.into_iter().collect();
     // Whoever includes another has reached more, so it comes first.
     states.sort_by_key(|(commit, state)| (std::cmp::Reverse(state.reached()), *commit));

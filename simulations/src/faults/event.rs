@@ -320,11 +320,13 @@ impl Simulation {
         }
     }
 
-    /// The founder's node stays honest: it revokes the others. What only the one that turns has would be lost by its fault.
+    /// The founder's node stays honest: it revokes the others. What only the one that turns has would be lost by its fault; and it
+    /// would tell the others of a tree that nobody else has.
     fn may_turn(&mut self, id: MachineId) -> bool {
         let here = &self.machines[id];
         let duplicated = self.duplicate.is_some_and(|duplicate| self.machines[duplicate].node == here.node);
-        id != 0 && here.runs() && !duplicated && !self.is_hostile(id) && self.can_be_lost(id)
+        let is_free = id != 0 && here.runs() && !duplicated && !self.is_hostile(id);
+        is_free && self.can_be_lost(id) && !self.safety().unreplicated_somewhere().contains(&id)
     }
 
     fn end_duplicate(&mut self) {
