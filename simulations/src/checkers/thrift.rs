@@ -32,8 +32,9 @@ const AGAIN_PERCENT: u64 = 10;
 const AGAIN_BYTES: u64 = 64 << 10;
 /// Bytes that an idle pair may say in a minute.
 const PAIR_BYTES: u64 = 1_024;
-/// What may be said in a minute for a pair that never meets: three heartbeats each way, which two pass on, and which three are told for it.
-const STRANGERS_BYTES: u64 = 3 * PAIR_BYTES;
+/// What may be said in a minute for a pair that never meets: of three heartbeats each way each is told to three and passed on by two,
+/// 30 messages of some 170 bytes.
+const STRANGERS_BYTES: u64 = 5 * PAIR_BYTES;
 
 /// What was moved so far, and who missed whom when.
 #[derive(Debug, Default)]
@@ -134,18 +135,20 @@ impl ThriftChecker {
         let missing =
             pull.assigned.iter().filter(|holder| self.is_missing(at, pull.source, **holder, &pull.assigned)).count();
         if missing == 0 {
-            let holders: Vec<String> =
-                pull.assigned.iter().map(|holder| self.describe(at, pull.source, *holder)).collect();
+            let source = pull.source;
+            let holders = self.describe_all(at, source, &pull.assigned);
             return Some(format!(
-                "node {node} pulls {block} from {}, and no holder has been away for longer than its grace: {}",
-                pull.source,
-                holders.join(", ")
+                "node {node} pulls {block} from {source}, and no holder has been away for longer than its grace: {holders}",
             ));
         }
-        let before = pull.passed_over.iter().filter(|node| self.can_keep(at, pull.source, **node)).count();
-        (before >= missing).then(|| {
+        let able: Vec<NodeId> =
+            pull.passed_over.iter().filter(|node| self.can_keep(at, pull.source, **node)).copied().collect();
+        (able.len() >= missing).then(|| {
+            let (able, holders) =
+                (self.describe_all(at, pull.source, &able), self.describe_all(at, pull.source, &pull.assigned));
             format!(
-                "node {node} pulls {block} though {before} before it can keep it, and {missing} holders are missing"
+                "node {node} pulls {block} from {} though these before it can keep it: {able}; {missing} holders are missing of {holders}",
+                pull.source
             )
         })
     }
@@ -173,6 +176,10 @@ impl ThriftChecker {
         let pulled = self.pulls - pulls_before;
         let pulled = (pulled > 0).then(|| format!("{pulled} blocks were pulled though nothing is missing"));
         chatter.into_iter().chain(pulled).collect()
+    }
+
+    fn describe_all(&self, at: Micros, source: MachineId, nodes: &[NodeId]) -> String {
+        nodes.iter().map(|node| self.describe(at, source, *node)).collect::<Vec<_>>().join(", ")
     }
 
     fn describe(&self, at: Micros, source: MachineId, node: NodeId) -> String {
