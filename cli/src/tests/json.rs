@@ -253,6 +253,7 @@ fn of_the_pool() -> Vec<(String, String)> {
                 seconds_left: Some(1_024),
                 puts: 1,
                 unpublished: false,
+                unread_disks: 1,
                 away: vec!["carol".into()],
                 full: vec!["dave".into()],
             },

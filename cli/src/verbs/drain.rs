@@ -216,6 +216,10 @@ fn shown(drain: &DrainAnswer) -> String {
             "  some changes are on this node only: they are published when a second server stores their folders".into(),
         );
     }
+    if drain.unread_disks > 0 {
+        let disks = human::count(drain.unread_disks, "disk", "disks");
+        lines.push(format!("  cannot be read: {disks}; what only they have would be lost with them ('fsdfs disk')"));
+    }
     let names =
         |names: &[String]| human::list(&names.iter().map(|name| escape::name(name.as_bytes())).collect::<Vec<_>>());
     if !drain.away.is_empty() {
@@ -281,6 +285,9 @@ mod tests {
         let text = shown(&drain);
         assert!(text.starts_with("not yet: 1,204 blocks, 1.0 GiB left") || text.contains("1204 blocks"), "{text}");
         assert!(text.contains("cannot be reached: carol"), "{text}");
+        assert!(!text.contains("cannot be read"), "{text}");
+        let unread = DrainAnswer { draining: true, counted: true, unread_disks: 2, ..DrainAnswer::default() };
+        assert!(shown(&unread).contains("cannot be read: 2 disks;"), "{}", shown(&unread));
         assert!(shown(&DrainAnswer { draining: true, ..DrainAnswer::default() }).contains("being counted"));
         let done = DrainAnswer { draining: true, may_be_unplugged: true, counted: true, ..DrainAnswer::default() };
         assert!(shown(&done).starts_with("may be unplugged"));

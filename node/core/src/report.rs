@@ -201,6 +201,8 @@ pub struct DrainReport {
     pub puts: u64,
     /// Changes that this node alone knows of.
     pub unpublished: bool,
+    /// Disks of this node that it cannot read, and that were not given up: what only they have would be lost.
+    pub unread_disks: u64,
     /// Names of members that are assigned blocks and cannot be reached now.
     pub away: Vec<String>,
     /// Names of members that are assigned blocks and take none now.

@@ -25,6 +25,8 @@ pub struct DrainAnswer {
     pub puts: u64,
     /// Some changes are on this node only.
     pub unpublished: bool,
+    /// Disks of this node that it cannot read and that were not given up: what only they have would be lost.
+    pub unread_disks: u64,
     /// Names of members that are assigned blocks and cannot be reached.
     pub away: Vec<String>,
     /// Names of members that are assigned blocks and take none now.

@@ -156,6 +156,7 @@ impl Engine {
             puts: &self.puts,
             commits: &self.commits,
             heads: &self.heads,
+            card: &self.card,
         }
     }
 

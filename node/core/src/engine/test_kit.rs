@@ -1,11 +1,13 @@
 //! What a machine's tests work with: the context of a node in a small pool, and what came out of a call.
 
-use fsdfs_proto::ids::{DiskId, DiskNonce, NodeId};
+use fsdfs_proto::ids::{DiskId, DiskNonce, Instance, NodeId};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::volume::NodeTarget;
 
 use super::context::{Context, Identity};
 use super::event::Event;
+use super::facts::OwnCard;
+use super::start::Profile;
 use crate::facts::tests::pool::{TestPool, card, epoch, key, keys, node, pool_id, root};
 use crate::limits::RELAYED_BYTES_MIN;
 use crate::seam::{DiskCondition, DiskRequest, DiskState, Effect, Now, Token, Waiter};
@@ -56,6 +58,14 @@ pub fn disk(number: u8) -> DiskState {
     let (nonce, quota_bytes) = (DiskNonce([number; 16]), 100 << 30);
     let (id, condition) = (DiskId::of(node(number), nonce), DiskCondition::Good);
     DiskState { id, nonce, quota_bytes, used_bytes: 0, room_bytes: quota_bytes, condition }
+}
+
+/// The card that a node makes of itself which has nothing to say.
+pub fn plain_card() -> OwnCard {
+    let instance = Instance([0; 8]);
+    let profile =
+        Profile { name: String::new(), site: String::new(), addrs: Vec::new(), uplink: None, instance, flags: 0 };
+    OwnCard::new(profile, 1 << 30)
 }
 
 /// A connection to node `number` came up; it proved what it has.

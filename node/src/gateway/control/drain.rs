@@ -32,6 +32,7 @@ fn described(report: DrainReport) -> DrainAnswer {
         seconds_left: rate.filter(|_| report.is_counted).map(|rate| report.bytes.div_ceil(rate)),
         puts: report.puts,
         unpublished: report.unpublished,
+        unread_disks: report.unread_disks,
         away: report.away,
         full: report.full,
     }

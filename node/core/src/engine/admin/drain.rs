@@ -10,7 +10,7 @@ use super::absence::announce;
 use crate::engine::blocks::{Holdings, PairTables, Puts, holds_nothing};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
-use crate::engine::facts::Gossip;
+use crate::engine::facts::{Gossip, OwnCard};
 use crate::engine::volume::{Commits, LocalHeads};
 use crate::report::DrainReport;
 use crate::seam::{OpId, Refusal, Reply};
@@ -22,6 +22,7 @@ pub(in crate::engine) struct DrainParts<'a> {
     pub puts: &'a Puts,
     pub commits: &'a Commits,
     pub heads: &'a LocalHeads,
+    pub card: &'a OwnCard,
 }
 
 /// Whether the owner of this node wants it to be emptied. Said with its absence, so that others can tell why it offers nothing.
@@ -84,7 +85,7 @@ pub(in crate::engine) fn drain(parts: &DrainParts<'_>, op: OpId) -> Event {
 
 /// What is not known is taken for the worst: that nothing is lost has to be true when it is said.
 fn report(parts: &DrainParts<'_>) -> DrainReport {
-    let DrainParts { cx, holdings, puts, commits, heads } = parts;
+    let DrainParts { cx, holdings, puts, commits, heads, card } = parts;
     let is_asked = is_drained(cx);
     // Who has weight in the map is to hold blocks: its card has not changed yet, or it was never asked to leave.
     let draining = (is_asked || cx.facts.is_removed(cx.me)) && holds_nothing(cx);
@@ -96,6 +97,7 @@ fn report(parts: &DrainParts<'_>) -> DrainReport {
     let full = there.into_iter().filter(|node| !cx.is_holder(*node));
     let (puts, unpublished) = (puts.len() + commits.len(), !heads.is_empty());
     let is_counted = tables.is_some() && cx.ready();
+    let unread_disks = card.unread_disks(cx) as u64;
     DrainReport {
         draining: is_asked || draining,
         may_be_unplugged: draining
@@ -103,6 +105,7 @@ fn report(parts: &DrainParts<'_>) -> DrainReport {
             && left.blocks == 0
             && puts == 0
             && !unpublished
+            && unread_disks == 0
             && !cx.duplicate_identity,
         is_counted,
         blocks: left.blocks,
@@ -110,6 +113,7 @@ fn report(parts: &DrainParts<'_>) -> DrainReport {
         bytes_per_s: holdings.handed_over_per_s(cx.now.mono),
         puts: puts as u64,
         unpublished,
+        unread_disks,
         away: away.into_iter().map(|node| cx.name_of(node)).collect(),
         full: full.map(|node| cx.name_of(node)).collect(),
     }
@@ -123,9 +127,9 @@ mod tests {
     use super::*;
     use crate::engine::blocks::PutItem;
     use crate::engine::blocks::kit::sealed;
-    use crate::engine::test_kit::{connect, context, disk};
+    use crate::engine::test_kit::{connect, context, disk, plain_card};
     use crate::facts::tests::pool::{node, remove};
-    use crate::seam::Waiter;
+    use crate::seam::{DiskCondition, DiskState, Waiter};
 
     #[test]
     fn disks_are_drained_one_by_one_and_those_that_are_gone_are_forgotten() {
@@ -156,9 +160,9 @@ mod tests {
         let mut cx = context(0, 4);
         cx.synced = true;
         let (mut holdings, mut puts) = (Holdings::default(), Puts::default());
-        let (commits, heads) = (Commits::default(), LocalHeads::default());
+        let (commits, heads, card) = (Commits::default(), LocalHeads::default(), plain_card());
         let said = |cx: &Context, holdings: &Holdings, puts: &Puts| {
-            report(&DrainParts { cx, holdings, puts, commits: &commits, heads: &heads })
+            report(&DrainParts { cx, holdings, puts, commits: &commits, heads: &heads, card: &card })
         };
         let count = |cx: &Context, holdings: &mut Holdings| {
             holdings.begin_count(cx);
@@ -184,6 +188,12 @@ mod tests {
         puts.start(&mut cx, item, Waiter::Client(7));
         let busy = said(&cx, &holdings, &puts);
         assert!(!busy.may_be_unplugged && busy.puts == 1, "{busy:?}");
+        cx.disks = vec![DiskState { condition: DiskCondition::Failing, ..disk(1) }];
+        let unread = said(&cx, &holdings, &Puts::default());
+        assert!(
+            !unread.may_be_unplugged && unread.unread_disks == 1,
+            "what is on it is not known (household seed 140)"
+        );
         cx.synced = false;
         assert!(!said(&cx, &holdings, &Puts::default()).is_counted, "there may be another map");
     }

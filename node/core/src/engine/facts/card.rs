@@ -2,7 +2,7 @@
 //!
 //! Promise: the others' newest card of this node is what it offers now; two running nodes with one identity notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::block::BLOCK_BYTES_MAX;
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
@@ -18,7 +18,7 @@ use crate::engine::start::Profile;
 use crate::engine::timers::Timer;
 use crate::limits::{FULL_PERCENT_STEP, HEARTBEAT_IDLE_MS, HEARTBEAT_MS, NEARLY_FULL_PERCENT};
 use crate::report::{Notice, full_percent};
-use crate::seam::DiskState;
+use crate::seam::{DiskCondition, DiskState};
 
 /// Features this version supports.
 const FEATURES: u32 = 1;
@@ -42,6 +42,8 @@ pub(in crate::engine) struct OwnCard {
     /// Disks that are out of sight: their weight, and until when, in monotonic milliseconds, the card keeps it. A loose cable
     /// is no reason for everybody to copy what lies there.
     absent: BTreeMap<DiskNonce, (u32, u64)>,
+    /// Disks that were here or should be, are out of sight, and were not given up, however long that is.
+    out_of_sight: BTreeSet<DiskId>,
 }
 
 impl OwnCard {
@@ -54,6 +56,7 @@ impl OwnCard {
             told_all_at: 0,
             overtaken: 0,
             absent: BTreeMap::new(),
+            out_of_sight: BTreeSet::new(),
         }
     }
 
@@ -144,6 +147,9 @@ impl OwnCard {
     pub fn on_disks(&mut self, cx: &mut Context, before: &[DiskState]) {
         let is_here = |nonce: &DiskNonce| cx.disks.iter().any(|disk| disk.nonce == *nonce);
         self.absent.retain(|nonce, _| !is_here(nonce));
+        let own = |disk: &DiskState| DiskId::of(cx.me, disk.nonce);
+        self.out_of_sight.extend(before.iter().map(own));
+        self.out_of_sight.retain(|id| cx.disks.iter().all(|disk| own(disk) != *id));
         let card = cx.facts.members().get(&cx.me).and_then(|me| me.card.as_ref());
         let until = cx.now.mono + grace_ms(cx);
         let lost = before.iter().filter(|disk| !is_here(&disk.nonce)).filter_map(|disk| {
@@ -166,6 +172,7 @@ impl OwnCard {
         let lost =
             shown.iter().filter(|disk| missing.contains(&DiskId::of(cx.me, disk.nonce)) && !is_here(&disk.nonce));
         self.absent = lost.map(|disk| (disk.nonce, (disk.gib, until))).collect();
+        self.out_of_sight = missing.iter().copied().collect();
         if !self.absent.is_empty() {
             cx.timers.set(until, Timer::Card);
         }
@@ -178,6 +185,15 @@ impl OwnCard {
             (self.boot, self.counter) = (self.boot + 1, 0);
         }
         self.absent.retain(|nonce, _| !lost.contains(&DiskId::of(cx.me, *nonce)));
+        self.out_of_sight.retain(|id| !lost.contains(id));
+    }
+
+    /// How many disks of this node it cannot read, as far as it knows, that were not given up: what is on them is not known.
+    pub fn unread_disks(&self, cx: &Context) -> usize {
+        let is_unread = |disk: &&DiskState| {
+            matches!(disk.condition, DiskCondition::Failing | DiskCondition::Offline | DiskCondition::Missing)
+        };
+        self.out_of_sight.len() + cx.disks.iter().filter(is_unread).count()
     }
 
     /// Disks that are out of sight, and for how many milliseconds they are shown still.

@@ -1,18 +1,6 @@
-use fsdfs_proto::ids::Instance;
-
 use super::*;
-use crate::engine::start::Profile;
 use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules, succession};
-use crate::engine::test_kit::{connect, context, disk, pass, revoke};
-
-const PROFILE: Profile = Profile {
-    name: String::new(),
-    site: String::new(),
-    addrs: Vec::new(),
-    uplink: None,
-    instance: Instance([0; 8]),
-    flags: 0,
-};
+use crate::engine::test_kit::{connect, context, disk, pass, plain_card, revoke};
 
 /// Of a node with empty disks.
 fn counted(cx: &Context) -> Holdings {
@@ -33,7 +21,7 @@ fn report_of(cx: &Context, heads: &LocalHeads, keys: &KeyRing) -> StatusReport {
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
     let (relays, holdings) = (&Relays::default(), &counted(cx));
     let (audits, gossip) = (&audits, &gossip);
-    let card = &OwnCard::new(PROFILE, 1 << 30);
+    let card = &plain_card();
     status(&StatusParts {
         cx,
         liveness,
@@ -205,7 +193,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         keys: &KeyRing::default(),
         relays: &Relays::default(),
         holdings: &counted(&cx),
-        card: &OwnCard::new(PROFILE, 1 << 30),
+        card: &plain_card(),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }

@@ -266,10 +266,17 @@ fn a_disk_that_is_not_there_at_the_start_stays_on_the_card_for_an_hour() {
     pass(&mut cx, HOUR_MS - 1);
     card.forget_absent(&mut cx);
     assert_eq!((weights(&mut cx, &card), card.absent(&cx)), (None, vec![(own(1), 1)]));
+    assert_eq!(card.unread_disks(&cx), 2);
     assert_eq!(cx.timers.next(), Some(cx.now.mono + 1));
     pass(&mut cx, 1);
     card.forget_absent(&mut cx);
     assert_eq!(weights(&mut cx, &card), Some(vec![100]), "it is lost");
+    assert_eq!(card.unread_disks(&cx), 2, "what is on it is not known, however long that is");
+    let before = std::mem::replace(&mut cx.disks, vec![disk(1)]);
+    card.on_disks(&mut cx, &before);
+    assert_eq!(card.unread_disks(&cx), 2, "one is back, another went out of sight");
+    card.give_up(&cx, &[own(0), own(2)]);
+    assert_eq!(card.unread_disks(&cx), 0);
 }
 
 #[test]
