@@ -568,7 +568,7 @@ impl Engine {
             }
             Timer::Keys => self.key_ring.request_of_any(cx),
             Timer::Queries => self.go_on_with_queries(),
-            Timer::Rotate => self.rotation.on_due(cx, &self.key_ring),
+            Timer::Rotate => self.rotation.on_due(cx),
             Timer::Facts(node) => self.gossip.go_on(cx, node),
             Timer::LogOthers => self.gossip.log_others(cx),
             Timer::Cards => self.gossip.on_cards_due(cx),

@@ -111,8 +111,8 @@ impl EditJob {
         version_vector.add(dot);
         let EditedTree { outcomes, root, pages, folder } = self.edited(keys, source, &state)?;
         let base = &state.root;
-        let must_cover = self.heads.is_empty() || !self.terms.covered.is_empty();
-        if !must_cover && is_unchanged(base, &root, &folder, &heads) {
+        let is_due = self.heads.is_empty() || self.edits.is_empty() || !self.terms.covered.is_empty();
+        if !is_due && is_unchanged(base, &root, &folder, &heads) {
             return Ok(JobDone::Edited { blocks: Vec::new(), head: None, outcomes });
         }
         let stamp = OperationStamp { dot, time: self.hlc };

@@ -82,6 +82,11 @@ impl LocalHeads {
         self.is_outdated(cx, volume) || !self.left_out(cx, volume, &cx.facts.heads(volume)).is_empty()
     }
 
+    /// Whether heads that a new epoch began without are all that this node has of the volume: what the epoch began from is nowhere.
+    pub fn is_left_out_alone(&self, cx: &Context, volume: VolumeId) -> bool {
+        cx.facts.heads(volume).is_empty() && self.is_to_recommit(cx, volume)
+    }
+
     /// Whether the unpublished head is of an epoch that has ended: nobody else would go by it.
     pub fn is_outdated(&self, cx: &Context, volume: VolumeId) -> bool {
         self.own.get(&volume).is_some_and(|own| is_of_ended_epoch(cx, &own.head))

@@ -28,9 +28,10 @@ pub(in crate::engine) struct Rotation {
     last: Option<u64>,
 }
 
-/// An epoch that nobody has heard of yet.
+/// The key of an epoch that nobody has heard of yet. What the epoch begins from is said when the key is durable: what comes until
+/// then may supersede a head that stands now, and then nobody would have what the epoch began from.
 struct NewEpoch {
-    statement: Signed<VolEpoch>,
+    keys: VolumeKeys,
     text: String,
 }
 
@@ -54,7 +55,7 @@ impl Rotation {
     }
 
     /// It was due; others may have done it meanwhile.
-    pub fn on_due(&mut self, cx: &mut Context, ring: &KeyRing) {
+    pub fn on_due(&mut self, cx: &mut Context) {
         let volume = cx.pool.volume();
         let may = rank(cx).is_some() && self.pending.is_none() && !cx.duplicate_identity;
         if !may || !self.is_due(cx) {
@@ -64,7 +65,7 @@ impl Rotation {
             // Others may know of a newer epoch.
             return cx.wake_in(ROTATE_STAGGER_MS, Timer::Rotate);
         }
-        let Some(new) = new_epoch(cx, ring, volume) else { return };
+        let Some(new) = new_epoch(cx, volume) else { return };
         let entry = LogEntry::Capability(CapabilityEntry { volume, text: new.text.clone() });
         self.pending = Some(new);
         cx.disk(DiskRequest::Log { entries: vec![entry] }, Waiter::Rotation);
@@ -73,12 +74,15 @@ impl Rotation {
     /// The key is durable: now the others hear of its epoch. If it is not, or the epoch is none any more, nobody does.
     pub fn on_logged(&mut self, cx: &mut Context, gossip: &mut Gossip, ring: &mut KeyRing, durable: bool) {
         gossip.note_logged(cx, durable);
-        let Some(NewEpoch { statement, text }) = self.pending.take() else { return };
-        let VolEpoch { volume, epoch, .. } = *statement.value();
-        let follows = cx.facts.epoch(volume).is_some_and(|current| current.value().epoch + 1 == epoch);
-        if durable && follows && self.is_due(cx) {
+        let Some(NewEpoch { keys, text }) = self.pending.take() else { return };
+        let follows = cx.facts.epoch(keys.volume).is_some_and(|current| current.value().epoch + 1 == keys.epoch);
+        if durable
+            && follows
+            && self.is_due(cx)
+            && let Some(statement) = statement(cx, ring, &keys)
+        {
             self.last = Some(cx.now.mono);
-            ring.add(volume, &text);
+            ring.add(keys.volume, &text);
             // What comes of it shows in the facts: it is tried again if it is not kept.
             let _ = gossip.insert_own(cx, vec![Fact::from(statement)]);
         }
@@ -100,18 +104,26 @@ fn rank(cx: &Context) -> Option<usize> {
     cx.facts.rank(cx.me.into()).filter(|_| is_in)
 }
 
-/// It begins from the heads that stand now.
-fn new_epoch(cx: &mut Context, ring: &KeyRing, volume: VolumeId) -> Option<NewEpoch> {
-    let current = cx.facts.epoch(volume)?;
-    let (id, epoch) = (current.id(), current.value().epoch.checked_add(1)?);
-    let mut frozen_heads: Vec<BlockId> =
-        cx.facts.heads(volume).iter().map(|head| BlockId::of(&head.value().commit)).collect();
-    frozen_heads.sort_unstable();
-    frozen_heads.truncate(HEADS_FROZEN_MAX);
+fn new_epoch(cx: &mut Context, volume: VolumeId) -> Option<NewEpoch> {
+    let epoch = cx.facts.epoch(volume)?.value().epoch.checked_add(1)?;
     let mut nonce = [0; 16];
     cx.rng.fill(&mut nonce);
     let secret = VolumeKeys::new_secret(&cx.key, volume, epoch, nonce);
     let keys = VolumeKeys::from_write_secret(volume, epoch, secret);
+    let (level, secret) = (CapabilityLevel::Write, SecretKey::new(secret.0));
+    let capability = Capability { pool: cx.pool, volume, level, epoch, secret, owner_seed: None };
+    let text = capability.text().as_str().to_owned();
+    Some(NewEpoch { keys, text })
+}
+
+/// The epoch of these keys begins, from the heads that stand now.
+fn statement(cx: &Context, ring: &KeyRing, keys: &VolumeKeys) -> Option<Signed<VolEpoch>> {
+    let VolumeKeys { volume, epoch, .. } = *keys;
+    let before = cx.facts.epoch(volume)?.id();
+    let mut frozen_heads: Vec<BlockId> =
+        cx.facts.heads(volume).iter().map(|head| BlockId::of(&head.value().commit)).collect();
+    frozen_heads.sort_unstable();
+    frozen_heads.truncate(HEADS_FROZEN_MAX);
     let statement = VolEpoch {
         version: 1,
         volume,
@@ -120,14 +132,11 @@ fn new_epoch(cx: &mut Context, ring: &KeyRing, volume: VolumeId) -> Option<NewEp
         write_pk: keys.writer()?.write_pk(),
         read_check: keys.read_check(),
         frozen_heads,
-        prev_sealed: ring.held(id).map(|previous| keys.seal_previous(previous)),
+        prev_sealed: ring.held(before).map(|previous| keys.seal_previous(previous)),
         without: cx.facts.still_with_key(),
         sponsor: None,
     };
-    let (level, secret) = (CapabilityLevel::Write, SecretKey::new(secret.0));
-    let capability = Capability { pool: cx.pool, volume, level, epoch, secret, owner_seed: None };
-    let text = capability.text().as_str().to_owned();
-    Some(NewEpoch { statement: Signed::sign(cx.pool, &cx.key, statement), text })
+    Some(Signed::sign(cx.pool, &cx.key, statement))
 }
 
 #[cfg(test)]

@@ -52,13 +52,15 @@ impl CommitRun<'_, '_> {
         let merge_only = edits.is_empty() && !heads.is_empty();
         let terms = self.parts.heads.quarantine.terms(self.parts.cx, self.volume, &heads);
         // What is not published yet is published as it is; whoever hears of it may merge.
-        if merge_only && (commits_in(&heads) < 2 || publishes) && terms.covered.is_empty() {
+        // A new epoch began without it, and from nothing else that is anywhere: no merge brings it there.
+        let is_brought = commits_in(&heads) == 1 && self.parts.heads.is_left_out_alone(self.parts.cx, self.volume);
+        if merge_only && (commits_in(&heads) < 2 && !is_brought || publishes) && terms.covered.is_empty() {
             return self.unchanged(Vec::new());
         }
         let (pool, copies, params) = (self.parts.cx.pool, self.parts.cx.copies(), self.parts.cx.params);
         let author = self.parts.cx.key.clone();
         // To make an end of a head that nobody can read is an operation: no merge of what can be read includes it.
-        let job = if merge_only && terms.covered.is_empty() {
+        let job = if merge_only && terms.covered.is_empty() && !is_brought {
             TreeJob::Merge(MergeJob { keys, pool, author, heads, copies, params, terms, blocks })
         } else {
             let dot = (own.writer, own.seq);

@@ -23,8 +23,8 @@ fn due_in(cx: &mut Context) -> Option<u64> {
 }
 
 /// What is in the log before anybody hears of the epoch.
-fn begun(cx: &mut Context, rotation: &mut Rotation, ring: &KeyRing) -> bool {
-    rotation.on_due(cx, ring);
+fn begun(cx: &mut Context, rotation: &mut Rotation) -> bool {
+    rotation.on_due(cx);
     matches!(&asked_of_disk(cx)[..], [(DiskRequest::Log { entries }, Waiter::Rotation)] if entries.len() == 1)
 }
 
@@ -43,7 +43,7 @@ fn a_removal_makes_the_admins_node_begin_an_epoch_from_the_heads_that_stand() {
     revoke(&mut cx, 2);
     rotation.check(&mut cx);
     assert_eq!(due_in(&mut cx), Some(ROTATE_AFTER_MS));
-    assert!(begun(&mut cx, &mut rotation, &ring));
+    assert!(begun(&mut cx, &mut rotation));
     assert_eq!(cx.facts.epoch(volume()).map(|epoch| epoch.value().epoch), Some(1), "its key is not durable yet");
     rotation.on_logged(&mut cx, &mut gossip, &mut ring, true);
     ring.take_up(&mut cx);
@@ -55,14 +55,30 @@ fn a_removal_makes_the_admins_node_begin_an_epoch_from_the_heads_that_stand() {
     assert_eq!(held.writer().map(|writer| (writer.epoch(), writer.write_pk())), Some((2, epoch.write_pk)));
     let previous = held.open_previous(&epoch.prev_sealed.expect("sealed")).expect("with this epoch's key");
     assert_eq!(previous.read_key(), keys(1).read_key());
-    assert!(!begun(&mut cx, &mut rotation, &ring), "once is enough");
+    assert!(!begun(&mut cx, &mut rotation), "once is enough");
+}
+
+/// The head that stood before was nowhere any more, and the volume had none (household seed 59).
+#[test]
+fn an_epoch_begins_from_what_stands_when_its_key_is_durable() {
+    let ((mut cx, mut ring), mut rotation, mut gossip) = (admin(0), Rotation::default(), Gossip::default());
+    cx.facts.insert(head(1, &[(1, 1)]).into());
+    revoke(&mut cx, 2);
+    assert!(begun(&mut cx, &mut rotation));
+    let newer = head(1, &[(1, 2)]);
+    cx.facts.insert(newer.clone().into());
+    cx.facts.drain_new();
+    rotation.on_logged(&mut cx, &mut gossip, &mut ring, true);
+    let epoch = cx.facts.epoch(volume()).expect("known").value();
+    assert_eq!((epoch.epoch, &epoch.frozen_heads[..]), (2, &[BlockId::of(&newer.value().commit)][..]));
+    assert_eq!(cx.facts.heads(volume()), [newer]);
 }
 
 #[test]
 fn nobody_hears_of_an_epoch_whose_key_is_not_in_the_log() {
     let ((mut cx, mut ring), mut rotation) = (admin(0), Rotation::default());
     revoke(&mut cx, 2);
-    assert!(begun(&mut cx, &mut rotation, &ring));
+    assert!(begun(&mut cx, &mut rotation));
     rotation.on_logged(&mut cx, &mut Gossip::default(), &mut ring, false);
     assert_eq!(cx.facts.epochs(volume()).len(), 1);
     assert!(due_in(&mut cx).is_some(), "it is tried again");
@@ -70,7 +86,7 @@ fn nobody_hears_of_an_epoch_whose_key_is_not_in_the_log() {
 
 #[test]
 fn an_admin_of_lower_rank_gives_the_others_time_and_a_member_does_nothing() {
-    let ((mut cx, ring), mut rotation) = (admin(1), Rotation::default());
+    let ((mut cx, _), mut rotation) = (admin(1), Rotation::default());
     revoke(&mut cx, 2);
     rotation.check(&mut cx);
     assert_eq!(due_in(&mut cx), Some(ROTATE_AFTER_MS + ROTATE_STAGGER_MS));
@@ -78,19 +94,19 @@ fn an_admin_of_lower_rank_gives_the_others_time_and_a_member_does_nothing() {
     let mut statement = crate::engine::test_kit::pool::epoch(&key(0), 2, Vec::new()).value().clone();
     statement.without = vec![node(2)];
     cx.facts.insert(Signed::sign(pool_id(), &key(0), statement).into());
-    assert!(!begun(&mut cx, &mut rotation, &ring));
+    assert!(!begun(&mut cx, &mut rotation));
 
-    let ((mut cx, ring), mut rotation) = (admin(2), Rotation::default());
+    let ((mut cx, _), mut rotation) = (admin(2), Rotation::default());
     revoke(&mut cx, 1);
     rotation.check(&mut cx);
-    assert!(due_in(&mut cx).is_none() && !begun(&mut cx, &mut rotation, &ring));
+    assert!(due_in(&mut cx).is_none() && !begun(&mut cx, &mut rotation));
 }
 
 #[test]
 fn members_thrown_out_one_by_one_make_one_epoch_a_minute() {
     let ((mut cx, mut ring), mut rotation, mut gossip) = (admin(0), Rotation::default(), Gossip::default());
     revoke(&mut cx, 2);
-    assert!(begun(&mut cx, &mut rotation, &ring));
+    assert!(begun(&mut cx, &mut rotation));
     rotation.on_logged(&mut cx, &mut gossip, &mut ring, true);
     ring.take_up(&mut cx);
     pass(&mut cx, 1_000);
@@ -107,7 +123,7 @@ fn two_epochs_begun_at_once_leave_both_keys_to_read_and_the_higher_rank_to_write
     for cx in [&mut one, &mut other] {
         revoke(cx, 2);
     }
-    assert!(begun(&mut one, &mut rotation, &ring) && begun(&mut other, &mut other_rotation, &other_ring));
+    assert!(begun(&mut one, &mut rotation) && begun(&mut other, &mut other_rotation));
     rotation.on_logged(&mut one, &mut gossip, &mut ring, true);
     ring.take_up(&mut one);
     other_rotation.on_logged(&mut other, &mut gossip, &mut other_ring, true);

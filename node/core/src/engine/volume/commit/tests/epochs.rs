@@ -38,6 +38,25 @@ fn what_a_new_epoch_began_without_is_brought_into_it_by_those_who_went_by_it() {
     assert!(!bench.heads.is_to_recommit(&bench.cx, volume()));
 }
 
+/// There was nothing to merge it with, and the volume had no head (household seed 59).
+#[test]
+fn it_is_brought_into_the_epoch_although_what_that_began_from_is_nowhere() {
+    let mut bench = Bench::new(0);
+    bench.edited(1, "a");
+    let frozen = bench.cx.facts.heads(volume());
+    bench.edited(2, "b");
+    let late = bench.cx.facts.heads(volume());
+    new_epoch(&mut bench, &frozen);
+    assert_eq!(bench.cx.facts.heads(volume()), []);
+    assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())));
+    bench.run();
+    let heads = bench.cx.facts.heads(volume());
+    assert_eq!(heads.iter().map(|head| head.value().epoch).collect::<Vec<_>>(), [2]);
+    let seen = |heads: &[Signed<Head>]| crate::facts::FactSet::version_vector_of(&heads[0]);
+    assert!(seen(&heads).covers_all(&seen(&late)), "nothing is lost");
+    assert!(!bench.heads.is_to_recommit(&bench.cx, volume()));
+}
+
 #[test]
 fn what_another_one_wrote_with_an_old_key_is_not_brought_into_a_new_epoch() {
     let mut bench = Bench::new(0);
