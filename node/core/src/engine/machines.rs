@@ -192,6 +192,7 @@ impl Engine {
         let mut parts = CommitParts {
             cx: &mut self.cx,
             gossip: &mut self.gossip,
+            liveness: &self.liveness,
             gets: &mut self.gets,
             puts: &mut self.puts,
             heads: &mut self.heads,

@@ -15,6 +15,7 @@ use fsdfs_proto::volume::VersionVector;
 
 use super::quarantine::{HeadUse, Quarantine};
 use crate::engine::context::Context;
+use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
 use crate::facts::{FactSet, MemberStatus, current_heads};
 use crate::limits::{LONG_AWAY_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS, PUBLISH_AGAIN_MS_MAX, REPLICATE_AT_ONCE};
@@ -145,15 +146,20 @@ impl LocalHeads {
     }
 
     /// How many servers must have a block before a head that needs it is published: a majority of N, as far as there are
-    /// servers with room. Those that this node had no line to for long do not count if there is anybody to be told, or a pool of
-    /// which half the servers died would keep every change from its readers. That others hear of one is no line to it.
-    pub fn publish_quorum(&self, cx: &Context) -> usize {
+    /// servers with room. Those that have long been away do not count if there is anybody to be told, or a pool of which half
+    /// the servers died would keep every change from its readers. If another server is reached, neither do those of which this
+    /// node only hears: it would wait for copies that it cannot make.
+    pub fn publish_quorum(&self, cx: &Context, liveness: &Liveness) -> usize {
         let somebody = cx.peers.any_up();
-        let counts = |node| {
-            let away_ms = || cx.now.mono - cx.peers.heard_at(node).unwrap_or(cx.started);
-            let is_reached = cx.peers.is_up(node) || away_ms() < LONG_AWAY_MS;
-            node == cx.me || (cx.is_holder(node) && (is_reached || !somebody))
+        let is_lately = |at: Option<u64>| cx.now.mono - at.unwrap_or(cx.started) < LONG_AWAY_MS;
+        let is_reached = |node| cx.peers.is_up(node) || is_lately(cx.peers.heard_at(node));
+        let servers = cx.map.servers().iter().filter(|server| server.weight() > 0).map(|server| server.id);
+        let some_reached = servers.filter(|node| *node != cx.me).any(|node| cx.is_holder(node) && cx.peers.is_up(node));
+        let is_heard = |node| {
+            let quiet = liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started);
+            !some_reached && (quiet < LONG_AWAY_MS || !somebody)
         };
+        let counts = |node| node == cx.me || (cx.is_holder(node) && (is_reached(node) || is_heard(node)));
         // The map has all members; those that store nothing are asked for no copy, and would be waited for without end.
         let stores = cx.map.servers().iter().filter(|server| server.weight() > 0);
         let servers = stores.filter(|server| counts(server.id)).count();

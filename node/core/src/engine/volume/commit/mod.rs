@@ -20,7 +20,7 @@ use super::heads::commits_in;
 use super::{HeadQueries, LocalHeads, Writer};
 use crate::engine::blocks::{Gets, Puts};
 use crate::engine::context::Context;
-use crate::engine::facts::Gossip;
+use crate::engine::facts::{Gossip, Liveness};
 use crate::engine::timers::Timer;
 use crate::limits::{
     ALONE_MS, CLOCK_OFF_MS_MAX, GROUP_COMMIT_MS, KEY_AWAITED_MS_MAX, KEY_POLL_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS,
@@ -110,6 +110,7 @@ struct CommitProgress {
 pub(in crate::engine) struct CommitParts<'a> {
     pub cx: &'a mut Context,
     pub gossip: &'a mut Gossip,
+    pub liveness: &'a Liveness,
     pub gets: &'a mut Gets,
     pub puts: &'a mut Puts,
     pub heads: &'a mut LocalHeads,

@@ -71,7 +71,7 @@ impl CommitRun<'_, '_> {
     /// A block or a head of the commit was put: the commit is as durable as that. If fewer servers have a block than it takes,
     /// the head is not published.
     pub fn on_part_put(&mut self, block: Option<BlockId>, outcome: PutOutcome) {
-        let enough = self.parts.heads.publish_quorum(self.parts.cx);
+        let enough = self.parts.heads.publish_quorum(self.parts.cx, self.parts.liveness);
         match self.commits.step(self.volume) {
             Some(CommitStep::Storing { head, progress, waiting }) => {
                 if let Some(id) = block.filter(|_| copies_in(&outcome) < enough) {
@@ -106,7 +106,7 @@ impl CommitRun<'_, '_> {
 
     /// Such a block was put.
     pub fn on_replicated(&mut self, id: BlockId, outcome: &PutOutcome) {
-        if copies_in(outcome) >= self.parts.heads.publish_quorum(self.parts.cx) {
+        if copies_in(outcome) >= self.parts.heads.publish_quorum(self.parts.cx, self.parts.liveness) {
             self.parts.heads.note_replicated(self.volume, id);
             if let Some(CommitStep::Storing { progress, .. }) = self.commits.step(self.volume) {
                 progress.replicated = true;

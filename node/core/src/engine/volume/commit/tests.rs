@@ -25,6 +25,7 @@ mod unpublished;
 struct Bench {
     cx: Context,
     gossip: Gossip,
+    liveness: Liveness,
     gets: Gets,
     puts: Puts,
     heads: LocalHeads,
@@ -57,6 +58,7 @@ impl Bench {
         Self {
             cx,
             gossip: Gossip::default(),
+            liveness: Liveness::default(),
             gets: Gets::default(),
             puts: Puts::default(),
             heads: LocalHeads::default(),
@@ -79,6 +81,7 @@ impl Bench {
         let mut parts = CommitParts {
             cx: &mut self.cx,
             gossip: &mut self.gossip,
+            liveness: &self.liveness,
             gets: &mut self.gets,
             puts: &mut self.puts,
             heads: &mut self.heads,

@@ -1,10 +1,11 @@
 //! Heads that are kept, and when they are told.
 
+use fsdfs_proto::identity::Heartbeat;
 use fsdfs_proto::volume::Dot;
 
 use super::*;
 use crate::engine::test_kit::{connect, context, pass, pool};
-use crate::facts::tests::pool::rules;
+use crate::facts::tests::pool::{node, rules};
 
 fn volume() -> VolumeId {
     pool::pool_id().volume()
@@ -163,11 +164,11 @@ fn copies_are_made_only_when_somebody_is_there() {
 fn the_publish_quorum_is_a_majority_of_n_as_far_as_there_are_servers() {
     for (nodes, quorum) in [(1, 1), (2, 2), (3, 2), (6, 2)] {
         let cx = context(0, nodes);
-        assert_eq!(LocalHeads::default().publish_quorum(&cx), quorum, "{nodes} nodes");
+        assert_eq!(LocalHeads::default().publish_quorum(&cx, &Liveness::default()), quorum, "{nodes} nodes");
     }
     let mut cx = context(0, 6);
     cx.facts.insert(rules(0, 1, None, 5).into());
-    assert_eq!(LocalHeads::default().publish_quorum(&cx), usize::from(cx.copies()) / 2 + 1);
+    assert_eq!(LocalHeads::default().publish_quorum(&cx, &Liveness::default()), usize::from(cx.copies()) / 2 + 1);
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn members_that_store_nothing_are_no_servers() {
         (0..5).filter(|number| *number != me).for_each(|number| {
             connect(&mut cx, number);
         });
-        assert_eq!(heads.publish_quorum(&cx), quorum, "node {me}, of which {storing} store");
+        assert_eq!(heads.publish_quorum(&cx, &Liveness::default()), quorum, "node {me}, of which {storing} store");
     }
 }
 
@@ -192,7 +193,7 @@ fn members_that_store_nothing_are_no_servers() {
 fn servers_long_away_do_not_count_if_somebody_can_be_told() {
     let mut cx = context(0, 2);
     pass(&mut cx, LONG_AWAY_MS);
-    let quorum = |cx: &Context| LocalHeads::default().publish_quorum(cx);
+    let quorum = |cx: &Context| LocalHeads::default().publish_quorum(cx, &Liveness::default());
     assert_eq!(quorum(&cx), 2, "there is nobody to be told");
     cx.peers.on_up(fsdfs_proto::ids::NodeId([0xee; 32]), cx.now.mono);
     assert_eq!(quorum(&cx), 1);
@@ -200,15 +201,23 @@ fn servers_long_away_do_not_count_if_somebody_can_be_told() {
     assert_eq!(quorum(&cx), 2, "it is back");
 }
 
-/// A drained node that reaches one of two servers waited for the other one, of which it heard every minute (household seed 79).
+/// A drained node that reaches one of two servers waited for the other one, of which it heard every minute (household seed 79). One
+/// that reaches no other server waits for those of which it hears: what it alone has would be published (household seed 368).
 #[test]
-fn a_server_that_only_others_reach_is_waited_for_no_longer_than_one_that_is_away() {
+fn a_server_that_only_others_reach_is_waited_for_if_no_other_server_is_reached() {
     let mut cx = context(0, 3);
     connect(&mut cx, 1);
     pass(&mut cx, LONG_AWAY_MS);
     cx.facts.insert(pool::card(0, 2, &[], 0).into());
     cx.refresh_map();
-    assert_eq!(LocalHeads::default().publish_quorum(&cx), 1);
+    let mut liveness = Liveness::default();
+    liveness.note(&cx, &Heartbeat { version: 1, node: node(2), boot: 1, counter: 1 });
+    let quorum = |cx: &Context| LocalHeads::default().publish_quorum(cx, &liveness);
+    assert_eq!(quorum(&cx), 1);
+    let mut cx = context(0, 3);
+    cx.peers.on_up(fsdfs_proto::ids::NodeId([0xee; 32]), cx.now.mono);
+    pass(&mut cx, LONG_AWAY_MS);
+    assert_eq!(quorum(&cx), 2, "itself and the one of which it hears");
 }
 
 #[test]
