@@ -39,7 +39,7 @@ impl HarmChecker {
     /// How much honest nodes keep of facts, before anybody lied.
     pub fn kept_before(&mut self, views: &[HonestView]) {
         if self.liars.is_empty() {
-            self.before = views.iter().map(|view| view.fact_bytes).max().unwrap_or(0);
+            self.before = views.iter().map(HonestView::all_fact_bytes).max().unwrap_or(0);
         }
     }
 
@@ -84,9 +84,10 @@ impl HarmChecker {
     /// What those who lie make honest nodes keep, while nobody has revoked them.
     pub fn burden(&self, views: &[HonestView]) -> Vec<String> {
         let most = self.before * 2 + FACT_BYTES_MAX * self.liars.len() as u64;
-        let over = views.iter().filter(|view| view.fact_bytes > most);
+        let over = views.iter().filter(|view| view.all_fact_bytes() > most);
         let text = |view: &HonestView| {
-            format!("node {} keeps {} bytes of facts, at most {most} are due", view.machine, view.fact_bytes)
+            let (bytes, kinds) = (view.all_fact_bytes(), &view.fact_bytes);
+            format!("node {} keeps {bytes} bytes of facts, at most {most} are due: {kinds:?}", view.machine)
         };
         over.map(text).collect()
     }
@@ -117,6 +118,8 @@ impl HarmChecker {
 
 #[cfg(test)]
 mod tests {
+    use fsdfs_proto::identity::FactKind;
+
     use super::*;
 
     const BLOCK: BlockId = BlockId([9; 32]);
@@ -132,7 +135,7 @@ mod tests {
         HonestView {
             machine: 0,
             node: NodeId([0; 32]),
-            fact_bytes: 100,
+            fact_bytes: [(FactKind::Card, 100)].into(),
             weights,
             claimed: 3,
             blocks: Vec::new(),
@@ -156,7 +159,7 @@ mod tests {
     #[test]
     fn facts_claims_weights_and_noise_are_harm() {
         assert!(liar().judge(&[view()], 3, |_| false).is_empty());
-        let large = HonestView { fact_bytes: 1 << 20, ..view() };
+        let large = HonestView { fact_bytes: [(FactKind::Card, 1 << 20)].into(), ..view() };
         let greedy = HonestView { claimed: 32, ..view() };
         let idle = HonestView { weights: BTreeMap::new(), ..view() };
         let noise = fsdfs_proto::block::Block::new(bytes::Bytes::from_static(b"noise"));

@@ -130,6 +130,7 @@ impl Checkers {
     /// The member of a machine was removed: what it alone confirmed goes nowhere any more.
     pub fn member_removed(&mut self, machine: MachineId) {
         self.promises.machine_lost(machine, &self.storage, &self.history);
+        self.thrift.removed(machine);
     }
 
     /// Takes in what was observed.

@@ -57,6 +57,8 @@ struct MachineTimes {
     /// When it was last switched off.
     off: Micros,
     gone: bool,
+    /// No holder to anybody any more.
+    removed: bool,
     disks_disturbed: Option<Micros>,
     /// How it sees each of the machines.
     seen: Vec<SeenMachine>,
@@ -75,8 +77,8 @@ impl ThriftChecker {
     /// One more machine, switched off, with disks of this size.
     pub fn machine_added(&mut self, node: NodeId, site: usize, weight: u64) {
         let seen = vec![SeenMachine::default(); self.machines.len()];
-        let (runs, off, gone, disks_disturbed) = (false, 0, false, None);
-        self.machines.push(MachineTimes { node, site, weight, runs, off, gone, disks_disturbed, seen });
+        let (runs, off, gone, removed, disks_disturbed) = (false, 0, false, false, None);
+        self.machines.push(MachineTimes { node, site, weight, runs, off, gone, removed, disks_disturbed, seen });
         self.machines.iter_mut().for_each(|machine| machine.seen.push(SeenMachine::default()));
     }
 
@@ -115,6 +117,11 @@ impl ThriftChecker {
         self.machines[machine].gone = true;
     }
 
+    /// Its member was removed.
+    pub fn removed(&mut self, machine: MachineId) {
+        self.machines[machine].removed = true;
+    }
+
     /// Its disks lost something, or take no accesses, or take them again.
     pub fn disks_disturbed(&mut self, at: Micros, machine: MachineId) {
         self.machines[machine].disks_disturbed = Some(at);
@@ -132,8 +139,7 @@ impl ThriftChecker {
         if pull.assigned.contains(&self.machines[pull.machine].node) {
             return None;
         }
-        let missing =
-            pull.assigned.iter().filter(|holder| self.is_missing(at, pull.source, **holder, &pull.assigned)).count();
+        let missing = pull.assigned.iter().filter(|holder| self.is_missing(at, **holder, pull)).count();
         if missing == 0 {
             let source = pull.source;
             let holders = self.describe_all(at, source, &pull.assigned);
@@ -208,9 +214,10 @@ impl ThriftChecker {
     }
 
     /// Whether others may keep copies in the place of this holder, as far as whoever gives one away can know.
-    fn is_missing(&self, at: Micros, source: MachineId, holder: NodeId, assigned: &[NodeId]) -> bool {
+    fn is_missing(&self, at: Micros, holder: NodeId, pull: &PulledBlock) -> bool {
+        let source = pull.source;
         let Some((_, here, seen)) = self.of(source, holder) else { return true };
-        if here.gone || here.disks_disturbed.is_some_and(|disturbed| at < disturbed + DISK_LATELY) {
+        if here.gone || here.removed || here.disks_disturbed.is_some_and(|disturbed| at < disturbed + DISK_LATELY) {
             return true;
         }
         let away = match seen.up {
@@ -218,7 +225,8 @@ impl ThriftChecker {
             Some(up) if at < up + LATELY => up - seen.fell,
             Some(_) => return false,
         };
-        let left = assigned.iter().filter_map(|node| self.of(source, *node));
+        let known = pull.assigned.iter().filter(|node| !pull.apart.contains(node));
+        let left = known.filter_map(|node| self.of(source, *node));
         let is_left =
             |there: &MachineTimes, seen: SeenMachine| !there.gone && seen.up.is_some_and(|up| at > up + SETTLED);
         let left = left.filter(|(_, there, seen)| is_left(there, *seen)).map(|(_, there, _)| there.site);
@@ -238,12 +246,13 @@ impl ThriftChecker {
         let others = others.map(|(_, (machine, seen))| (machine, seen.fell, seen.up.is_some()));
         let all: Vec<(&MachineTimes, Micros, bool)> = others.chain([(own, own.off, true)]).collect();
         let is_together = |(machine, at, _): &&(&MachineTimes, Micros, bool)| {
-            !machine.gone && *at > 0 && at.abs_diff(fell) < TOGETHER
+            !machine.gone && !machine.removed && *at > 0 && at.abs_diff(fell) < TOGETHER
         };
         let together: Vec<&(&MachineTimes, Micros, bool)> = all.iter().filter(is_together).collect();
         let sites = together.iter().map(|(machine, ..)| machine.site).collect::<std::collections::BTreeSet<usize>>();
         let weight: u64 = together.iter().map(|(machine, ..)| machine.weight).sum();
-        let total: u64 = self.machines.iter().filter(|machine| !machine.gone).map(|machine| machine.weight).sum();
+        // Who is gone for good is a holder to others for some time.
+        let total: u64 = self.machines.iter().filter(|machine| !machine.removed).map(|machine| machine.weight).sum();
         let back = together.iter().filter(|(.., is_back)| *is_back).count();
         // Cards may say a little more or less.
         sites.len() >= 2 && 10 * weight > 4 * total && 2 * back < together.len()
@@ -293,6 +302,7 @@ mod tests {
             bytes: 1_000,
             had: false,
             assigned,
+            apart: Vec::new(),
             passed_over: Vec::new(),
         }
     }

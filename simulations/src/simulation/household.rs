@@ -1,6 +1,8 @@
 //! How days of homes end: everybody who still exists is at home, the dead are removed or found out to be gone, and then all has
 //! to be as if nothing had happened.
 
+use fsdfs_proto::ids::BlockId;
+
 use crate::checkers::copies::short_block;
 use crate::users::{OperationEnd, UserOperation};
 use crate::world::MachineId;
@@ -27,7 +29,7 @@ impl Simulation {
     /// Faults end, and the pool heals.
     pub fn heals(&mut self, seed: u64) {
         self.freeze_faults();
-        self.outlives_liars();
+        let lied = self.revokes_liars();
         if self.violations().is_empty() {
             self.part_with_the_dead(seed);
         }
@@ -41,6 +43,10 @@ impl Simulation {
         match open {
             Some(what) => self.fail("heals", format!("{} min after the last fault: {what}", HEALED_WITHIN / MINUTE)),
             None => self.nothing_is_lost(),
+        }
+        // Not before: what only a machine has that one never meets is read there when it was mended.
+        if lied && self.violations().is_empty() {
+            self.serves_users();
         }
         let waste = self.checkers().thrift.waste();
         waste.into_iter().for_each(|what| self.fail("thrift", what));
@@ -128,11 +134,20 @@ impl Simulation {
         self.world.net.traffic().iter().map(bytes).sum()
     }
 
+    /// Copies on a machine that were found damaged, of blocks of which no intact one is anywhere: nothing mends them. No tree that
+    /// stands has them, or they are missed there.
+    fn hopeless(&mut self, machine: MachineId) -> usize {
+        let disks = self.world.machines[machine].store.disks.iter();
+        let aside: Vec<BlockId> = disks.flat_map(|disk| disk.set_aside.keys()).copied().collect();
+        let storage = &self.checkers().storage;
+        aside.iter().filter(|block| storage.holders(**block).is_empty()).count()
+    }
+
     /// What owners are told.
     fn says_pending(&mut self) -> Option<String> {
         for id in (0..self.world.machines.len()).filter(|id| self.world.is_honest(*id)).collect::<Vec<MachineId>>() {
             match self.world.wait(id, UserOperation::Status) {
-                OperationEnd::Status(status) if status.repair_pending == 0 => {}
+                OperationEnd::Status(status) if status.repair_pending as usize <= self.hopeless(id) => {}
                 OperationEnd::Status(status) => {
                     return Some(format!("node {id} says that {} blocks are pending", status.repair_pending));
                 }

@@ -139,20 +139,33 @@ impl Simulation {
 
     /// Those who lie are revoked; then nothing of what they did may be felt any more.
     pub fn outlives_liars(&mut self) {
+        if self.revokes_liars() {
+            self.advance(self.world.at + HEALED_WITHIN);
+            self.sweep();
+            self.serves_users();
+        }
+    }
+
+    /// The founder revokes those who lie. Whether there are any, and they are out.
+    fn revokes_liars(&mut self) -> bool {
         if !self.checkers().harm.somebody_lies() {
-            return;
+            return false;
         }
         self.weigh_burden();
         for attempt in 0.. {
             let Some(node) = self.world.at_large().first().map(|id| self.world.machines[*id].node) else { break };
             if attempt == REVOCATIONS_MAX {
-                return self.fail("harm", format!("{} cannot be revoked", node.short()));
+                self.fail("harm", format!("{} cannot be revoked", node.short()));
+                return false;
             }
             self.world.wait(0, UserOperation::Revoke { subject: node });
             self.world.run(1);
         }
-        self.advance(self.world.at + HEALED_WITHIN);
-        self.sweep();
+        true
+    }
+
+    /// All honest nodes serve their users, and have nothing of those who lied.
+    fn serves_users(&mut self) {
         let serves = |id: &MachineId| self.world.shows(*id) && !self.world.may_lack_keys(*id);
         for id in (0..self.world.machines.len()).filter(serves).collect::<Vec<MachineId>>() {
             let path = vec![format!("after-{id}").into_bytes().into()];

@@ -71,6 +71,7 @@ impl World {
             hostile: BTreeMap::new(),
             observed: None,
             watches_status: false,
+            pulls_asked: BTreeMap::new(),
             pulled: BTreeSet::new(),
             trace,
             looked: None,

@@ -37,6 +37,9 @@ impl World {
     }
 
     pub(super) fn send(&mut self, machine: MachineId, to: NodeId, parcel: Parcel) {
+        if let Message::Pull(pull) = &parcel.message {
+            self.pull_asked(machine, to, pull.id);
+        }
         if let Message::HaveReply(reply) = &parcel.message
             && !self.is_hostile(machine)
         {

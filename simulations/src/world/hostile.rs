@@ -4,6 +4,8 @@
 //! what its key and the keys of the shared volume let it do, and goes on after it was revoked.
 
 use fsdfs_core::seam::Effect;
+use std::collections::BTreeMap;
+
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::repair::{AssuredState, Holding, OfferOutcome, PullOutcome};
@@ -98,7 +100,8 @@ impl World {
         let facts = here.process.as_ref()?.engine.facts();
         let wall = here.clock.now(self.at).wall;
         let lets_in = |(node, chain)| facts.judge(wall, node, chain, &[]).is_ok();
-        let bytes = |fact: &fsdfs_proto::identity::Fact| fact.payload_len() as u64;
+        let mut fact_bytes = BTreeMap::new();
+        facts.all().for_each(|fact| *fact_bytes.entry(fact.kind()).or_default() += fact.payload_len() as u64);
         let weight = |server: fsdfs_core::placement::MapServer| {
             (server.id, server.disks.iter().map(|disk| u64::from(disk.weight)).sum::<u64>())
         };
@@ -111,7 +114,7 @@ impl World {
             machine,
             offers,
             node: here.node,
-            fact_bytes: facts.all().map(bytes).sum(),
+            fact_bytes,
             weights: facts.servers().into_iter().map(weight).collect(),
             claimed: claims.map(|claim| claim.copies()).max().unwrap_or(0),
             blocks: records.map(|record| record.block.clone()).collect(),

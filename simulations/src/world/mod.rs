@@ -47,7 +47,7 @@ use crate::trace::EventTrace;
 use crate::users::OperationTable;
 use crate::world::machine::Machine;
 use crate::world::net::{ConnId, Parcel, SimulatedNetwork};
-use crate::world::observed::Observed;
+use crate::world::observed::{Observed, PulledBlock};
 use crate::world::pool::PoolKeys;
 use crate::world::queue::{EventQueue, MS, Micros};
 use crate::world::size::kind;
@@ -78,6 +78,8 @@ pub struct World {
     tampering: Tampering,
     /// Members that lie.
     hostile: BTreeMap<MachineId, HostileMember>,
+    /// What a machine asked another one for, as its map was then.
+    pulls_asked: BTreeMap<(MachineId, MachineId, BlockId), PulledBlock>,
     /// What was pulled and is on its way to a disk.
     pulled: BTreeSet<(MachineId, BlockId)>,
     /// Whether what holders say of themselves is observed in full.

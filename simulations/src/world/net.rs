@@ -204,7 +204,8 @@ impl SimulatedNetwork {
         self.relayed.insert((one.min(other), one.max(other)), relay);
     }
 
-    fn relay_of(&self, one: MachineId, other: MachineId) -> Option<MachineId> {
+    /// The third one through which these two meet, if they do not meet otherwise.
+    pub fn relay_of(&self, one: MachineId, other: MachineId) -> Option<MachineId> {
         self.relayed.get(&(one.min(other), one.max(other))).copied()
     }
 

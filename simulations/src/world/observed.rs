@@ -7,7 +7,7 @@ use fsdfs_core::report::BlockAssurance;
 use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::Head;
+use fsdfs_proto::identity::{FactKind, Head};
 use fsdfs_proto::ids::{BlockId, Digest, DiskId, NodeId, PublicKey};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::LogEntry;
@@ -221,8 +221,10 @@ pub struct PulledBlock {
     pub bytes: u64,
     /// The machine had it already.
     pub had: bool,
-    /// Who is assigned it, by the map of that machine.
+    /// Who was assigned it when it was asked for, by the map of that machine.
     pub assigned: Vec<NodeId>,
+    /// Of these, whom the source has no line of its own to: what they have it hears from others, if at all.
+    pub apart: Vec<NodeId>,
     /// Members that stand before this one in the order behind those, to which the sender could have given it.
     pub passed_over: Vec<NodeId>,
 }
@@ -301,8 +303,8 @@ pub struct HonestView {
     pub machine: MachineId,
     /// Its identity.
     pub node: NodeId,
-    /// Bytes of all facts that it keeps.
-    pub fact_bytes: u64,
+    /// Bytes of the facts that it keeps, of each kind.
+    pub fact_bytes: BTreeMap<FactKind, u64>,
     /// What each server weighs in its cluster map.
     pub weights: BTreeMap<NodeId, u64>,
     /// Copies that it wants of a block at most.
@@ -313,6 +315,13 @@ pub struct HonestView {
     pub lets_back: bool,
     /// It is to hold blocks: neither drained nor removed.
     pub offers: bool,
+}
+
+impl HonestView {
+    /// Bytes of all facts that it keeps.
+    pub fn all_fact_bytes(&self) -> u64 {
+        self.fact_bytes.values().sum()
+    }
 }
 
 /// How the pool is at one moment.

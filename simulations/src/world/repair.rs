@@ -14,31 +14,44 @@ use super::observed::{MadeCopy, Observed, OwnStatus, PulledBlock};
 use super::{MachineId, World};
 
 impl World {
+    /// A machine asks for a block: what its map says of it now counts, for maps change while the block is on its way.
+    pub(super) fn pull_asked(&mut self, machine: MachineId, from: NodeId, id: BlockId) {
+        let Some(from) = self.machines.iter().position(|other| other.node == from && !other.gone) else { return };
+        if self.observed.is_some() && !self.is_hostile(machine) {
+            let Some(pull) = self.pull(machine, from, id) else { return };
+            self.pulls_asked.insert((machine, from, id), pull);
+        }
+    }
+
     /// A block that a machine asked for has come.
     pub(super) fn block_pulled(&mut self, machine: MachineId, from: MachineId, (said, block): (&Message, &Block)) {
-        if self.observed.is_none() || self.is_hostile(machine) || !matches!(said, Message::PullReply(_)) {
+        if !matches!(said, Message::PullReply(_)) {
             return;
         }
-        let (id, bytes) = (block.id(), block.bytes().len() as u64);
+        let id = block.id();
+        let Some(asked) = self.pulls_asked.remove(&(machine, from, id)) else { return };
+        let (bytes, had) = (block.bytes().len() as u64, self.machines[machine].store.believes(id));
+        self.pulled.insert((machine, id));
+        let passed_over = asked.passed_over.iter().filter(|node| self.can_keep(from, **node, bytes));
+        let passed_over = passed_over.copied().collect();
+        self.observe(Observed::BlockPulled(PulledBlock { bytes, had, passed_over, ..asked }));
+    }
+
+    fn pull(&self, machine: MachineId, from: MachineId, id: BlockId) -> Option<PulledBlock> {
         let here = &self.machines[machine];
-        let Some(process) = &here.process else { return };
-        let facts = process.engine.facts();
+        let facts = here.process.as_ref()?.engine.facts();
         let (map, copies) = (ClusterMap::new(facts.servers()), facts.rules().copies);
         let order: Vec<NodeId> = map.order(id, copies).iter().map(|holder| holder.node).collect();
         let assigned: Vec<NodeId> = map.holders(id, copies).iter().map(|holder| holder.node).collect();
         let before = order.iter().skip(assigned.len()).take_while(|node| **node != here.node);
-        let passed_over = before.filter(|node| self.can_keep(from, **node, bytes)).copied().collect();
-        let had = here.store.believes(id);
-        self.pulled.insert((machine, id));
-        self.observe(Observed::BlockPulled(PulledBlock {
-            source: from,
-            machine,
-            block: id,
-            bytes,
-            had,
-            assigned,
-            passed_over,
-        }));
+        let passed_over = before.filter(|node| self.can_keep(from, **node, 0)).copied().collect();
+        let is_apart = |node: &&NodeId| {
+            let of = self.machines.iter().position(|machine| machine.node == **node);
+            of.is_some_and(|of| self.net.are_strangers(from, of) || self.net.relay_of(from, of).is_some())
+        };
+        let apart = assigned.iter().filter(is_apart).copied().collect();
+        let (bytes, had) = (0, false);
+        Some(PulledBlock { source: from, machine, block: id, bytes, had, assigned, apart, passed_over })
     }
 
     /// Whether a machine could give that one a block to keep.

@@ -56,7 +56,7 @@ pub struct SimulatedDisk {
     /// Every access fails.
     pub fails: bool,
     /// Records that were read, found damaged and quarantined: what is known of the blocks stays.
-    set_aside: BTreeMap<BlockId, RecordInfo>,
+    pub set_aside: BTreeMap<BlockId, RecordInfo>,
     /// How many.
     pub quarantined: u64,
 }
