@@ -29,12 +29,21 @@ pub(crate) struct StoreCounters {
     pub records: EventCounter,
     pub bytes: EventCounter,
     pub reads: EventCounter,
+    pub compacted: EventCounter,
+    pub freed: EventCounter,
 }
 
 impl StoreCounters {
     pub fn read(&self) -> StoreMetrics {
-        let Self { syncs, records, bytes, reads } = self;
-        StoreMetrics { syncs: syncs.get(), records: records.get(), bytes: bytes.get(), reads: reads.get() }
+        let Self { syncs, records, bytes, reads, compacted, freed } = self;
+        StoreMetrics {
+            syncs: syncs.get(),
+            records: records.get(),
+            bytes: bytes.get(),
+            reads: reads.get(),
+            compacted: compacted.get(),
+            freed: freed.get(),
+        }
     }
 }
 
@@ -49,6 +58,10 @@ pub struct StoreMetrics {
     pub bytes: u64,
     /// Blocks read.
     pub reads: u64,
+    /// Bytes that compaction copied.
+    pub compacted: u64,
+    /// Bytes of segments that were deleted.
+    pub freed: u64,
 }
 
 /// Where the bytes of a disk are.
@@ -58,13 +71,15 @@ pub struct DiskUsage {
     pub quota: u64,
     /// Segment files.
     pub segments: u64,
-    /// Of them, records that are the current copy of a block.
-    pub live: u64,
+    /// Of them, copies that are about to be deleted.
+    pub condemned: u64,
+    /// Of them, what counts no more: compaction frees it.
+    pub dead: u64,
     /// The index, and what was put aside of it.
     pub index: u64,
     /// The copy of the log.
     pub log: u64,
-    /// Superblock, lock, markers.
+    /// Superblock, lock, markers, and what is none of the store's.
     pub other: u64,
     /// Blocks never take this much: kept for renewals and compaction.
     pub reserve: u64,
@@ -78,9 +93,9 @@ impl DiskUsage {
         self.segments + self.index + self.log + self.other
     }
 
-    /// Bytes of segments that are no current copy of a block: renewals, footers, superseded records.
-    pub fn dead(&self) -> u64 {
-        self.segments.saturating_sub(self.live)
+    /// Bytes of segments that are kept: copies, and what else is known of blocks, with what finds it.
+    pub fn live(&self) -> u64 {
+        self.segments.saturating_sub(self.condemned).saturating_sub(self.dead)
     }
 }
 
@@ -145,8 +160,10 @@ pub trait StoreGauges: Send + Sync {
     fn drained(&self) -> Vec<DrainState>;
     /// Storage folders that are not in use.
     fn missing(&self) -> Vec<MissingDisk>;
-    /// Where the bytes of each disk are.
+    /// Where the bytes of each disk are, as far as that is known without looking.
     fn usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)>;
+    /// The same, to the byte; looks at every file, so not from a task that others wait for.
+    fn measured_usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)>;
 }
 
 /// What the streams of all connections count, in bytes.

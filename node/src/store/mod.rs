@@ -4,6 +4,7 @@
 //! One writer thread a disk takes everything that is queued, appends it, syncs once and then answers. What is answered
 //! survives a power cut; what fails is never retried on the same file. The formats are spec 06-store.
 
+mod compaction;
 mod config;
 mod disk;
 mod disk_set;
@@ -34,6 +35,7 @@ use fsdfs_proto::message::Possession;
 use fsdfs_proto::message::repair::AssuredCopy;
 use fsdfs_proto::record::{LogEntry, log_entry};
 
+use compaction::Compactor;
 pub use config::{DiskConfig, IfMissing, SEGMENT_BYTES, StoreConfig};
 use disk::appender::Appender;
 use disk::attach::{self, FolderLock};
@@ -82,6 +84,8 @@ struct StoreThreads {
     attach: Sender<AttachJob>,
     /// Ends the thread that looks for damage.
     scrub: Sender<()>,
+    /// Ends the thread that frees space.
+    compaction: Sender<()>,
     /// To the thread that empties disks.
     drain: Sender<DrainJob>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -265,6 +269,15 @@ impl StoreGauges for Store {
         self.0.shared.usages()
     }
 
+    fn measured_usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
+        let measured = |disk: &Arc<DiskHandle>| match disk.measured() {
+            Ok(usage) => usage,
+            // Of one that is not there, what was known last.
+            Err(_) => disk.usage(),
+        };
+        self.0.shared.disks().iter().map(|disk| (disk.path.clone(), disk.id, measured(disk))).collect()
+    }
+
     fn counters(&self) -> StoreMetrics {
         self.0.shared.counters.read()
     }
@@ -289,6 +302,7 @@ impl StoreThreads {
         let (readers, questions) = mpsc::channel();
         let (attach, stopped) = mpsc::channel();
         let (scrub, scrub_stopped) = mpsc::channel();
+        let (compaction, compaction_stopped) = mpsc::channel();
         let (drain, drain_jobs) = mpsc::channel();
         let handle = Self {
             shared: shared.clone(),
@@ -296,6 +310,7 @@ impl StoreThreads {
             readers,
             attach,
             scrub,
+            compaction,
             drain,
             threads: Mutex::default(),
             writers: DiskWriters::default(),
@@ -310,6 +325,8 @@ impl StoreThreads {
             let scrubber = Scrubber::new(shared.clone(), round, scrub_stopped);
             handle.spawn("scrub", move || scrubber.run())?;
         }
+        let compactor = Compactor::new(shared.clone(), compaction_stopped);
+        handle.spawn("compact", move || compactor.run())?;
         let drainer = Drainer::new(shared.clone(), drain_jobs);
         handle.spawn("drain", move || drainer.run())?;
         let questions = Arc::new(Mutex::new(questions));
@@ -332,6 +349,7 @@ impl StoreThreads {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = self.attach.send(AttachJob::Stop);
         let _ = self.scrub.send(());
+        let _ = self.compaction.send(());
         let _ = self.drain.send(DrainJob::Stop);
         let _ = self.home.send(HomeJob::Stop);
         for _ in 0..READERS {

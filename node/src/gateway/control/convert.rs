@@ -86,7 +86,7 @@ pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
         path: Some(path.display().to_string()),
         quota_bytes: ledger.quota,
         used_bytes: ledger.used(),
-        live_bytes: ledger.live,
+        live_bytes: ledger.live(),
         index_bytes: ledger.index,
         reserve_bytes: ledger.reserve,
         blocks: ledger.blocks,

@@ -22,6 +22,9 @@ pub(crate) struct AppendBatch {
     /// Each with whether its copies are deleted.
     pub deleted: Vec<(DiskReply, bool)>,
     pub adopted: Vec<AdoptJob>,
+    /// Records of a segment that is compacted, those that turned out not to count any more included; and bytes of the others.
+    pub moved: usize,
+    pub moved_bytes: u64,
 }
 
 impl AppendBatch {

@@ -2,16 +2,15 @@
 //!
 //! Without threads and clocks, so that the tests can drive it operation by operation.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, WriteDone};
-use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Possession;
-use fsdfs_proto::record::{LogEntry, RecordHeader};
+use fsdfs_proto::record::{LogEntry, RecordHeader, RecordKind};
 
 use crate::clock::wall_ms;
 use crate::store::disk::append_batch::AppendBatch;
@@ -42,10 +41,6 @@ pub(crate) struct Appender {
     pub index_kept: bool,
     /// The copy of the log could not be written.
     pub log_failed: bool,
-    /// Segments that lost a copy, in which perhaps nothing is left.
-    pub emptied: BTreeSet<u64>,
-    /// A copy in each segment that was looked at: as long as it is there the segment stays, and is not looked at again.
-    pub kept_for: BTreeMap<u64, BlockId>,
 }
 
 /// What a commit leaves to its caller.
@@ -55,6 +50,8 @@ pub(crate) struct CommitLeftover {
     pub rejected: Vec<(WriteJob, WriteRejection)>,
     /// Not begun, because the index must be made anew first.
     pub waiting: VecDeque<DiskJob>,
+    /// Records of a segment that is compacted, of those that were to be moved.
+    pub moved: usize,
 }
 
 impl Appender {
@@ -71,41 +68,46 @@ impl Appender {
             index_rebuilds: 0,
             index_kept: false,
             log_failed: false,
-            emptied: BTreeSet::new(),
-            kept_for: BTreeMap::new(),
         }
     }
 
     /// Carries out the jobs; each is durable before it is answered. `now` is wall milliseconds.
     pub fn commit(&mut self, jobs: impl IntoIterator<Item = DiskJob>, now: u64) -> CommitLeftover {
         let mut left = CommitLeftover::default();
-        let (mut queue, mut copies) = (VecDeque::new(), Vec::new());
+        let (mut queue, mut copies, mut slices, mut removals) = (VecDeque::new(), Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job {
-                DiskJob::GiveUp(segment) => self.emptied.extend([segment]),
+                DiskJob::Slice(slice) => slices.push(slice),
+                DiskJob::Remove(removal) => removals.push(removal),
                 DiskJob::Log(_) | DiskJob::SealLog | DiskJob::Compact(_) => copies.push(job),
                 DiskJob::Rebuild | DiskJob::Stop => {}
                 other => queue.push_back(other),
             }
         }
-        // One run a turn: as much as fits into the open segment.
-        while !queue.is_empty() {
-            if self.disk.health() != DiskHealth::Good {
-                reject_all(&mut queue, WriteRejection::Failed, &mut left);
-            } else if let Some(index) = self.disk.index() {
-                self.run(&*index, &mut queue, now, &mut left);
-            } else {
-                left.waiting = queue;
-                break;
-            }
+        self.carry_out(queue, now, &mut left);
+        // Behind what others wait for.
+        for slice in slices {
+            self.compact(slice, now, &mut left);
         }
-        if let Some(index) = self.disk.index().filter(|_| self.disk.health() == DiskHealth::Good) {
-            self.give_up_emptied(&*index, now, &mut left);
-        }
+        removals.iter().for_each(|removal| self.remove(removal));
         self.copy_log(copies);
         self.disk.note_room();
         debug_assert!(left.waiting.is_empty() || self.disk.index().is_none(), "only a missing index makes jobs wait");
         left
+    }
+
+    /// Carries out jobs in as many runs as it takes: each is as much as fits into the segment that is open then.
+    pub(super) fn carry_out(&mut self, mut queue: VecDeque<DiskJob>, now: u64, left: &mut CommitLeftover) {
+        while !queue.is_empty() {
+            if self.disk.health() != DiskHealth::Good {
+                reject_all(&mut queue, WriteRejection::Failed, left);
+            } else if let Some(index) = self.disk.index() {
+                self.run(&index, &mut queue, now, left);
+            } else {
+                left.waiting = queue;
+                return;
+            }
+        }
     }
 
     /// Nobody waits for the copy of the log, and somebody for the blocks: it comes behind them, and shares one sync. With one for
@@ -139,7 +141,7 @@ impl Appender {
     /// Takes from the queue what fits into the open segment, and commits it.
     pub(super) fn run(
         &mut self,
-        index: &dyn BlockIndex,
+        index: &BlockIndex,
         queue: &mut VecDeque<DiskJob>,
         now: u64,
         left: &mut CommitLeftover,
@@ -188,21 +190,20 @@ impl Appender {
             self.next_segment += 1;
             self.disk.scrub(|scrub| scrub.born(number, wall_ms()));
             let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.id, number)?;
-            self.disk.update_usage(|usage| usage.segments += active.end);
+            self.disk.grew(number, active.end);
             self.active = Some(active);
         }
         Ok(())
     }
 
     fn seal(&self, active: ActiveSegment) -> io::Result<()> {
+        let number = active.number;
         let footer = active.seal()?;
         self.disk.counters.syncs.add(1);
         self.disk.counters.bytes.add(footer);
         let index = self.disk.index().map_or(0, |index| index.bytes());
-        self.disk.update_usage(|usage| {
-            usage.segments += footer;
-            usage.index = index;
-        });
+        self.disk.grew(number, footer);
+        self.disk.update_usage(|usage| usage.index = index);
         Ok(())
     }
 
@@ -221,6 +222,7 @@ impl Appender {
             _ => Vec::new(),
         };
         let is_deleted = !records.is_empty();
+        let before = run.bytes;
         for (header, payload) in records {
             let active = self.active.as_ref().expect("a run begins with an open segment");
             let header = RecordHeader { sequence: self.next_sequence, ..header };
@@ -239,6 +241,13 @@ impl Appender {
             DiskJob::Renew(renew) => run.renewed.push((renew.gather, renewed)),
             DiskJob::Delete(delete) => run.deleted.push((delete.answer, is_deleted)),
             DiskJob::Adopt(adopt) => run.adopted.push(adopt),
+            DiskJob::Move(moved) => {
+                if matches!(moved.header.kind, RecordKind::Fact | RecordKind::Unknown(_)) {
+                    batch.supersede_unknown(moved.segment, moved.head_len, &moved.header)?;
+                }
+                run.moved += 1;
+                run.moved_bytes += run.bytes - before;
+            }
             _ => {}
         }
         Ok(())
@@ -258,21 +267,22 @@ impl Appender {
             // What came from another disk of this node was on it before, and is now.
             let is_adopted = |id| run.adopted.iter().any(|adopt| Some(adopt.block.id()) == id);
             copies.retain(|change| change.before.is_some() || !is_adopted(change.id()));
-            (self.disk.notices)(StoreNotice::Changed(copies));
-            let emptied = batch.emptied();
+            if !copies.is_empty() {
+                (self.disk.notices)(StoreNotice::Changed(copies));
+            }
             match batch.apply() {
                 Ok(watermark) => {
                     self.watermark = watermark;
-                    self.emptied.extend(emptied);
+                    self.disk.note_books(batch.books(), &watermark);
                 }
                 // The records are durable all the same: only finding them has to wait.
                 Err(error) => self.disk.invalidate_index(&error),
             }
             // Who walks through the index afterwards has seen it, who began before has to walk again.
             self.disk.note_commit();
-            let IndexWatermark { blocks, live_bytes, .. } = self.watermark;
-            self.disk.update_usage(|usage| (usage.blocks, usage.live) = (blocks, live_bytes));
         }
+        left.moved += run.moved;
+        self.disk.counters.compacted.add(run.moved_bytes);
         for (write, done) in run.writes {
             write.send(done);
         }
@@ -327,7 +337,7 @@ impl Appender {
         self.active = Some(active);
         self.disk.counters.records.add(run.records.len() as u64);
         self.disk.counters.bytes.add(run.bytes);
-        self.disk.update_usage(|usage| usage.segments += run.bytes);
+        self.disk.grew(self.active.as_ref().map_or(0, |active| active.number), run.bytes);
         Ok(())
     }
 
@@ -387,7 +397,7 @@ fn reject(job: DiskJob, why: WriteRejection, left: &mut CommitLeftover) {
     }
 }
 
-fn reject_all(queue: &mut VecDeque<DiskJob>, why: WriteRejection, left: &mut CommitLeftover) {
+pub(super) fn reject_all(queue: &mut VecDeque<DiskJob>, why: WriteRejection, left: &mut CommitLeftover) {
     for job in mem::take(queue) {
         reject(job, why, left);
     }

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::attach::{self, FolderLock};
+use crate::store::disk::books::SegmentBooks;
 use crate::store::disk::draining::DrainProgress;
 use crate::store::disk::job::DiskJob;
 use crate::store::disk::room;
@@ -59,9 +60,10 @@ pub(crate) struct DiskHandle {
     pub notices: NoticeSink,
     /// To its writer.
     pub queue: Sender<DiskJob>,
-    index: RwLock<Option<Arc<dyn BlockIndex>>>,
+    index: RwLock<Option<BlockIndex>>,
     files: Mutex<OpenFiles>,
     status: Mutex<DiskStatus>,
+    books: Mutex<SegmentBooks>,
     lock: Mutex<Option<FolderLock>>,
     scrub: Mutex<ScrubProgress>,
     drain: Mutex<DrainProgress>,
@@ -137,6 +139,7 @@ impl DiskHandle {
             index: RwLock::new(None),
             files: Mutex::default(),
             status: Mutex::new(DiskStatus { usage, ..DiskStatus::default() }),
+            books: Mutex::default(),
             lock: Mutex::new(Some(lock)),
             scrub: Mutex::new(scrub),
             drain: Mutex::default(),
@@ -186,8 +189,10 @@ impl DiskHandle {
         }
         let unreadable = std::mem::take(&mut self.status().unreadable);
         for (id, entry) in unreadable {
+            // It may have been compacted since, and then another copy was read.
+            let is_current = matches!(self.look_up(&id), Ok(Some(now)) if now.is_at(entry.segment, entry.offset));
             match self.read_payload(&entry) {
-                Err(error) if !is_shortage(&error) => self.quarantine(&id, &entry),
+                Err(error) if is_current && !is_shortage(&error) => self.quarantine(&id, &entry),
                 _ => {}
             }
         }
@@ -214,12 +219,12 @@ impl DiskHandle {
     }
 
     /// The index, unless it is being made.
-    pub fn index(&self) -> Option<Arc<dyn BlockIndex>> {
+    pub fn index(&self) -> Option<BlockIndex> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// For the writer, when the index knows all records, or no longer.
-    pub fn set_index(&self, index: Option<Arc<dyn BlockIndex>>) {
+    pub fn set_index(&self, index: Option<BlockIndex>) {
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
     }
 

@@ -8,8 +8,9 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::{LogEntry, RecordHeader};
+use fsdfs_proto::record::LogEntry;
 
+use crate::store::disk::moving::MovedRecord;
 use crate::store::index::IndexEntry;
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
@@ -52,10 +53,12 @@ pub(crate) enum DiskJob {
     Quarantine { id: BlockId, segment: u64, offset: u64 },
     /// See [`fsdfs_core::seam::DiskRequest::Delete`].
     Delete(DeleteJob),
-    /// These were deleted in a segment that goes: that has to be said in a later one.
-    Bury(Vec<RecordHeader>),
-    /// Nothing current was found in this segment.
-    GiveUp(u64),
+    /// Copy records out of a segment that is compacted.
+    Slice(SliceJob),
+    /// One of them.
+    Move(MovedRecord),
+    /// Nothing that counts is left in a segment.
+    Remove(RemoveJob),
     /// Copy entries of the log to this disk.
     Log(Arc<Vec<LogEntry>>),
     /// What was copied until now may be replaced by the next [`DiskJob::Compact`].
@@ -98,6 +101,30 @@ pub(crate) struct DeleteJob {
     /// Each with the sequence of the last record about it.
     pub copies: Vec<(BlockId, u64)>,
     pub answer: DiskReply,
+}
+
+/// Records of a segment that is compacted.
+pub(crate) struct SliceJob {
+    pub records: Vec<MovedRecord>,
+    /// Answered when they are durable, dropped if they will not be.
+    pub done: SyncSender<CompactionDone>,
+}
+
+/// A segment out of which everything that counts was copied.
+pub(crate) struct RemoveJob {
+    pub segment: u64,
+    /// Deleted blocks of which copies lie in it.
+    pub deleted: Vec<BlockId>,
+    /// Answered when it is gone, durably; dropped if it is not.
+    pub done: SyncSender<CompactionDone>,
+}
+
+/// What became of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompactionDone {
+    Durable,
+    /// The disk is full, or failed, or something in the segment counts still.
+    Refused,
 }
 
 /// A copy from another disk of this node, with all that is known of the block there.

@@ -1,5 +1,6 @@
 //! Making the index know every record of the disk: at the start, and whenever the index failed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use fsdfs_proto::record::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentFoot
 
 use crate::store::disk::appender::Appender;
 use crate::store::disk::attach;
+use crate::store::disk::books::KnownSegment;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
 use crate::store::error::StoreNotice;
 use crate::store::fs::around::ReadAround;
 use crate::store::fs::{publish, read_small, remove_if_there};
 use crate::store::index::memory_index::MemoryIndex;
-use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark};
+use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, SegmentBook};
 use crate::store::segment::scan::{ScanResult, SegmentScan};
 use crate::store::segment::{self, ActiveSegment};
 
@@ -27,6 +29,10 @@ const CLOSED: &[u8] = b"closed ";
 const BATCH_ENTRIES: usize = 4096;
 /// Indexes on the disk made anew since the start at most; whoever fails more often fails always.
 const REBUILDS_MAX: u32 = 3;
+/// An index of more than so many bytes, and [`ENTRY_BYTES_MAX`] for each of its entries, is rebuilt at a start.
+const INDEX_BYTES_MAX: u64 = 64 << 20;
+/// Four times what an entry has: twice as much is what the engine takes for one when it was just written.
+const ENTRY_BYTES_MAX: u64 = 4 * 240;
 /// Progress is told this often during a rebuild.
 const PROGRESS_STEPS: u64 = 20;
 
@@ -127,7 +133,7 @@ impl Appender {
         self.next_segment = self.next_segment.max(last + 1);
         let total = segments.len() as u64;
         for (done, (number, _)) in segments.iter().enumerate().skip_while(|(_, (number, _))| *number < start.segment) {
-            self.take_in(&*index, *number, *number == last)?;
+            self.take_in(&index, *number, *number == last)?;
             let done = done as u64 + 1;
             if rebuilt && done * PROGRESS_STEPS / total != (done - 1) * PROGRESS_STEPS / total {
                 (disk.notices)(StoreNotice::RebuildProgress { path: disk.path.clone(), done, total });
@@ -137,7 +143,11 @@ impl Appender {
         if rebuilt {
             disk.indexes.drop_aside(&index_dir(&disk));
         }
-        self.count_usage(&*index)?;
+        if disk.health() == DiskHealth::Good {
+            // Their folder was made durable above.
+            self.strike_missing(&index, &segments)?;
+        }
+        self.count_usage(&index)?;
         disk.set_index(Some(index));
         disk.note_room();
         (disk.notices)(StoreNotice::Ready { path: disk.path.clone(), blocks: self.watermark.blocks, rebuilt });
@@ -151,7 +161,7 @@ impl Appender {
     }
 
     /// One segment. If it cannot be read it is left out, as long as the disk answers at all: the next start tries again.
-    fn take_in(&mut self, index: &dyn BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
+    fn take_in(&mut self, index: &BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
         match self.walk(index, number, last) {
             Err(RecoveryError::Disk(error)) => {
                 self.disk.leave_out(number, &error);
@@ -161,7 +171,7 @@ impl Appender {
         }
     }
 
-    fn walk(&mut self, index: &dyn BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
+    fn walk(&mut self, index: &BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
         let disk = self.disk.clone();
         let file = disk.file_system.open(&attach::segments(&disk.path).join(segment::file_name(number)))?;
         // What a killed process had written but not synced counts only once it is durable.
@@ -195,7 +205,7 @@ impl Appender {
     /// footer is for the last segment only.
     fn index_records(
         &mut self,
-        index: &dyn BlockIndex,
+        index: &BlockIndex,
         file: &ReadAround<'_>,
         number: u64,
         last: bool,
@@ -265,16 +275,19 @@ impl Appender {
     }
 
     /// Counts everything that lies on the disk.
-    fn count_usage(&self, index: &dyn BlockIndex) -> io::Result<()> {
+    fn count_usage(&self, index: &BlockIndex) -> Result<(), RecoveryError> {
         let disk = &self.disk;
-        let segments = self.segments()?.iter().map(|(_, len)| len).sum();
+        let segments = self.segments()?;
         let other = disk.file_system.list(&disk.path)?.iter().map(|(_, len)| len).sum();
-        let IndexWatermark { blocks, live_bytes, .. } = self.watermark;
-        let (log, index) = (self.log.bytes, index.bytes());
-        disk.update_usage(|usage| {
-            (usage.segments, usage.log, usage.index, usage.other) = (segments, log, index, other);
-            (usage.blocks, usage.live) = (blocks, live_bytes);
-        });
+        let used = segments.iter().map(|(_, len)| len).sum();
+        let (log, bytes) = (self.log.bytes, index.bytes());
+        disk.update_usage(|usage| (usage.segments, usage.log, usage.index, usage.other) = (used, log, bytes, other));
+        let books: BTreeMap<u64, SegmentBook> = index.books()?.into_iter().collect();
+        let known = |(number, len): (u64, u64)| {
+            let book = books.get(&number).copied().unwrap_or_default();
+            (number, KnownSegment { len, book })
+        };
+        disk.set_books(segments.into_iter().map(known), &self.watermark);
         Ok(())
     }
 }
@@ -284,19 +297,19 @@ fn open_index(
     disk: &DiskHandle,
     choice: IndexChoice,
     segments: &[(u64, u64)],
-) -> Result<(Arc<dyn BlockIndex>, IndexWatermark), RecoveryError> {
+) -> Result<(BlockIndex, IndexWatermark), RecoveryError> {
     let id = disk.id;
     if choice == IndexChoice::InMemory {
         // Names no session, so no later start trusts what lies there. A disk too full for this note keeps the old one.
         let _ = publish(&*disk.file_system, &disk.path, SESSION, b"not used");
-        return Ok((Arc::new(MemoryIndex::default()), IndexWatermark::empty(id)));
+        return Ok((BlockIndex::new(Arc::new(MemoryIndex::default())), IndexWatermark::empty(id)));
     }
     let unusable = |error: io::Error| IndexError(error.to_string());
     let noted = read_small(&*disk.file_system, &disk.path.join(SESSION), 4096).map_err(unusable)?;
     // Before the first change: should the machine stop now, the next start must not trust the index.
     let session = disk.file_system.session(&disk.path).unwrap_or_else(|| "unknown".into());
     publish(&*disk.file_system, &disk.path, SESSION, session.as_bytes()).map_err(unusable)?;
-    let index = disk.indexes.open(&index_dir(disk), choice == IndexChoice::Fresh)?;
+    let index = BlockIndex::new(disk.indexes.open(&index_dir(disk), choice == IndexChoice::Fresh)?);
     let watermark = index.watermark()?;
     if choice == IndexChoice::Kept && !segments.is_empty() {
         check_closed(watermark.as_ref(), noted.as_deref())?;
@@ -304,6 +317,7 @@ fn open_index(
     match watermark {
         Some(watermark) => {
             check_watermark(&watermark, id, segments)?;
+            check_size(index.bytes(), watermark.entries())?;
             Ok((index, watermark))
         }
         None if segments.is_empty() || choice == IndexChoice::Fresh => Ok((index, IndexWatermark::empty(id))),
@@ -332,4 +346,10 @@ fn check_watermark(watermark: &IndexWatermark, disk: DiskId, segments: &[(u64, u
         None => watermark.segment == 0,
     };
     if watermark.disk == disk && fits { Ok(()) } else { Err(IndexError("it does not fit the segments".into())) }
+}
+
+/// Files of the engine never shrink by themselves.
+fn check_size(bytes: u64, entries: u64) -> Result<(), IndexError> {
+    let most = INDEX_BYTES_MAX + entries.saturating_mul(ENTRY_BYTES_MAX);
+    if bytes <= most { Ok(()) } else { Err(IndexError(format!("it takes {} MiB for {entries} entries", bytes >> 20))) }
 }

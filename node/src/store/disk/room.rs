@@ -28,6 +28,8 @@ pub(crate) enum RoomFor {
     Renewals,
     /// What makes room.
     Deletions,
+    /// The same: what is left of a segment, before that goes.
+    Compaction,
 }
 
 impl RoomFor {
@@ -37,7 +39,7 @@ impl RoomFor {
             Self::Blocks => RESERVE_QUARTERS,
             Self::Trees => RESERVE_QUARTERS_TREES,
             Self::Renewals => RESERVE_QUARTERS_RENEWALS,
-            Self::Deletions => 0,
+            Self::Deletions | Self::Compaction => 0,
         }
     }
 }

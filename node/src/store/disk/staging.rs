@@ -10,6 +10,7 @@ use fsdfs_proto::volume::{self, BlockKind};
 use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::handle::DiskHandle;
 use crate::store::disk::job::{AdoptJob, DeleteJob, DiskJob, RenewJob, WriteJob};
+use crate::store::disk::moving;
 use crate::store::disk::room::RoomFor;
 use crate::store::index::{IndexBatch, IndexEntry, IndexError};
 use crate::store::segment::ActiveSegment;
@@ -47,13 +48,14 @@ pub(crate) fn plan(
         DiskJob::Adopt(adopt) => plan_adoption(adopt, batch)?.into_iter().collect(),
         DiskJob::Quarantine { id, segment, offset } => match batch.get(id)? {
             Some(entry) if entry.is_whole() && (entry.segment, entry.offset) == (*segment, *offset) => {
-                vec![(header(RecordKind::SetAside, *id, &entry), Bytes::new())]
+                vec![(entry.header(RecordKind::SetAside, *id), Bytes::new())]
             }
             _ => Vec::new(),
         },
         DiskJob::Delete(delete) => plan_delete(delete, batch)?,
-        DiskJob::Bury(deleted) => plan_burial(deleted, batch)?,
-        DiskJob::GiveUp(_)
+        DiskJob::Move(moved) => moving::plan(moved, batch)?,
+        DiskJob::Slice(_)
+        | DiskJob::Remove(_)
         | DiskJob::Log(_)
         | DiskJob::SealLog
         | DiskJob::Compact(_)
@@ -68,7 +70,7 @@ pub(crate) fn plan(
     let footer = run.footer_bytes + heads;
     let bytes = run.bytes + heads + payloads;
     let footer = active.footer.bytes() + footer;
-    if disk.room(RoomFor::Blocks) < bytes + footer && disk.room(room_for(&records)) < bytes + footer {
+    if disk.room(RoomFor::Blocks) < bytes + footer && disk.room(room_for(job, &records)) < bytes + footer {
         return Ok(StagingPlan::NoRoom);
     }
     let segment_bytes = disk.segment_bytes;
@@ -79,7 +81,10 @@ pub(crate) fn plan(
 }
 
 /// Which part of the reserve these records may use.
-fn room_for(records: &[(RecordHeader, Bytes)]) -> RoomFor {
+fn room_for(job: &DiskJob, records: &[(RecordHeader, Bytes)]) -> RoomFor {
+    if matches!(job, DiskJob::Move(_)) {
+        return RoomFor::Compaction;
+    }
     let blocks = || records.iter().map(|(_, payload)| payload).filter(|payload| !payload.is_empty());
     match blocks().count() {
         0 if records.iter().all(|(header, _)| header.kind == RecordKind::Delete) => RoomFor::Deletions,
@@ -110,7 +115,7 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
     let receipt = known.as_ref().map_or(write.receipt, |entry| entry.receipt);
     let header = RecordHeader {
         kind: RecordKind::Block,
-        flags: 0,
+        flags: known.as_ref().map_or(0, |entry| entry.noted),
         payload_len: u32::try_from(payload.len()).expect("a block is at most BLOCK_BYTES_MAX long"),
         id,
         sequence: 0,
@@ -130,20 +135,9 @@ fn plan_delete(delete: &DeleteJob, batch: &IndexBatch<'_>) -> Result<Vec<(Record
     for (id, sequence) in &delete.copies {
         match batch.get(id)? {
             Some(entry) if entry.is_held() && entry.sequence == *sequence => {
-                records.push((header(RecordKind::Delete, *id, &entry), Bytes::new()));
+                records.push((entry.header(RecordKind::Delete, *id), Bytes::new()));
             }
             _ => return Ok(Vec::new()),
-        }
-    }
-    Ok(records)
-}
-
-/// What has come again since needs none: its record is later than that of any older copy.
-fn plan_burial(deleted: &[RecordHeader], batch: &IndexBatch<'_>) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
-    let mut records = Vec::new();
-    for header in deleted {
-        if batch.get(&header.id)?.is_none() {
-            records.push((header.clone(), Bytes::new()));
         }
     }
     Ok(records)
@@ -166,12 +160,12 @@ fn plan_adoption(adopt: &AdoptJob, batch: &IndexBatch<'_>) -> Result<Option<(Rec
         entry.renewed = if known.is_held() { entry.renewed.max(known.renewed) } else { entry.renewed };
     }
     if known.is_some_and(|known| known.is_whole()) {
-        return Ok(Some((header(RecordKind::Renewal, id, &entry), Bytes::new())));
+        return Ok(Some((entry.header(RecordKind::Renewal, id), Bytes::new())));
     }
     let payload = adopt.block.bytes().clone();
     let payload_len = u32::try_from(payload.len()).expect("a block is at most BLOCK_BYTES_MAX long");
     let payload_crc = crc32fast::hash(&payload);
-    let header = RecordHeader { payload_len, payload_crc, ..header(RecordKind::Block, id, &entry) };
+    let header = RecordHeader { payload_len, payload_crc, ..entry.header(RecordKind::Block, id) };
     Ok(Some((header, payload)))
 }
 
@@ -219,21 +213,5 @@ fn renewal(id: BlockId, entry: &IndexEntry, asked: &LeaseRequest, now: u64) -> O
     let first_seen = asked.first_seen.min(entry.first_seen);
     let keeps = asked.lease != Lease::Now && entry.is_held();
     let renewed = if keeps { entry.renewed } else { asked.lease.renewed(now) };
-    Some(RecordHeader { redundancies, first_seen, renewed, ..header(RecordKind::Renewal, id, entry) })
-}
-
-/// A record without payload that repeats what is known.
-fn header(kind: RecordKind, id: BlockId, entry: &IndexEntry) -> RecordHeader {
-    RecordHeader {
-        kind,
-        flags: 0,
-        payload_len: 0,
-        id,
-        sequence: 0,
-        first_seen: entry.first_seen,
-        renewed: entry.renewed,
-        receipt: entry.receipt,
-        redundancies: entry.redundancies.clone(),
-        payload_crc: 0,
-    }
+    Some(RecordHeader { redundancies, first_seen, renewed, ..entry.header(RecordKind::Renewal, id) })
 }

@@ -379,6 +379,14 @@ impl FileSystem for FakeFileSystem {
         Ok(1 << 50)
     }
 
+    fn tree_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let state = self.state();
+        let below = state.live.iter().filter(|(path, _)| path.starts_with(dir));
+        Ok(below
+            .map(|(_, node)| if let FakeNode::File(file) = node { state.files[*file].live.len() as u64 } else { 0 })
+            .sum())
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
         let mut state = self.state();
         if !is_dir(&state.live, &parent(path)) {

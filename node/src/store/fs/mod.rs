@@ -36,6 +36,8 @@ pub(crate) trait FileSystem: Send + Sync {
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
     /// Bytes of the file system, used or free.
     fn size_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// Bytes of all below this folder, and of the folder itself, as `du --apparent-size` counts them; 0 if it is not there.
+    fn tree_bytes(&self, dir: &Path) -> io::Result<u64>;
     /// Excludes every other process until the result is dropped. `WouldBlock` if another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
     /// Names the time within which nothing written to this folder's disk can have been lost: the boot of the machine and

@@ -77,6 +77,21 @@ impl FileSystem for OsFileSystem {
         Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
     }
 
+    fn tree_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let meta = match fs::symlink_metadata(dir) {
+            Err(error) if gone(&error) => return Ok(0),
+            other => other?,
+        };
+        let mut bytes = meta.len();
+        if meta.is_dir() {
+            for entry in fs::read_dir(dir)? {
+                bytes += self.tree_bytes(&entry?.path())?;
+            }
+        }
+        Ok(bytes)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);

@@ -4,48 +4,42 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard};
 
-use fsdfs_proto::ids::BlockId;
-
-use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexWatermark};
+use crate::store::index::{IndexEngine, IndexError, IndexPairs};
 
 /// Gone with the process.
 #[derive(Default)]
-pub(crate) struct MemoryIndex(Mutex<MemoryState>);
-
-type MemoryState = (BTreeMap<BlockId, IndexEntry>, Option<IndexWatermark>);
+pub(crate) struct MemoryIndex(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl MemoryIndex {
-    fn lock(&self) -> Result<MutexGuard<'_, MemoryState>, IndexError> {
+    fn lock(&self) -> Result<MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>>, IndexError> {
         self.0.lock().map_err(|_| IndexError("a thread panicked in the index".into()))
     }
 }
 
-impl BlockIndex for MemoryIndex {
-    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
-        Ok(self.lock()?.0.get(id).cloned())
+impl IndexEngine for MemoryIndex {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.lock()?.get(key).cloned())
     }
 
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = self.lock()?;
-        let range = entries.0.range::<BlockId, _>((from, Bound::Unbounded));
-        Ok(range.take(max).map(|(id, entry)| (*id, entry.clone())).collect())
+    fn between(&self, after: &[u8], before: &[u8], max: usize) -> Result<IndexPairs, IndexError> {
+        let pairs = self.lock()?;
+        let range = pairs.range::<[u8], _>((Bound::Excluded(after), Bound::Excluded(before)));
+        Ok(range.take(max).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError> {
-        let mut entries = self.lock()?;
-        for (id, change) in changes {
-            match change {
-                Some(entry) => entries.0.insert(*id, entry.clone()),
-                None => entries.0.remove(id),
+    fn apply(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), IndexError> {
+        let mut pairs = self.lock()?;
+        for (key, value) in changes {
+            match value {
+                Some(value) => pairs.insert(key, value),
+                None => pairs.remove(&key),
             };
         }
-        entries.1 = Some(*watermark);
         Ok(())
     }
 
-    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError> {
-        Ok(self.lock()?.1)
+    fn flush(&self) -> Result<(), IndexError> {
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {

@@ -12,17 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use fsdfs_proto::codec::{decode, encode};
-use fsdfs_proto::ids::BlockId;
-
-use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexFactory, IndexWatermark};
+use crate::store::index::{IndexEngine, IndexError, IndexFactory, IndexPairs};
 
 /// Memory for cached pages, a disk. sled goes well past it; its default of 1 GiB would eat a small server.
 const CACHE_BYTES: u64 = 16 << 20;
 /// How often buffered changes are written out. Losing them costs a scan of the tail, so seldom is fine.
 const FLUSH_EVERY_MS: u64 = 2000;
-/// Not a block id, because shorter.
-const WATERMARK_KEY: &[u8] = b"watermark";
 
 /// Makes sled indexes.
 pub(crate) struct SledIndexes;
@@ -34,7 +29,7 @@ struct SledIndex {
 }
 
 impl IndexFactory for SledIndexes {
-    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn BlockIndex>, IndexError> {
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn IndexEngine>, IndexError> {
         if fresh {
             put_aside(dir).map_err(|error| IndexError(error.to_string()))?;
         }
@@ -125,44 +120,32 @@ impl SledIndex {
     }
 }
 
-impl BlockIndex for SledIndex {
-    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
-        self.with(|db| Ok(db.get(id.0)?.map(|value| IndexEntry::from_value(id, &value)).transpose()?))
+impl IndexEngine for SledIndex {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.with(|db| Ok(db.get(key)?.map(|value| value.to_vec())))
     }
 
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError> {
-        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.as_slice()));
+    fn between(&self, after: &[u8], before: &[u8], max: usize) -> Result<IndexPairs, IndexError> {
+        let range = (Bound::Excluded(after), Bound::Excluded(before));
         self.with(|db| {
-            let mut found = Vec::new();
-            for pair in db.range::<&[u8], _>((from, Bound::Unbounded)) {
-                let (key, value) = pair?;
-                if key == WATERMARK_KEY {
-                    continue;
-                }
-                if found.len() == max {
-                    break;
-                }
-                let id = BlockId::try_from(&key[..])?;
-                found.push((id, IndexEntry::from_value(&id, &value)?));
-            }
-            Ok(found)
+            let pairs = db.range::<&[u8], _>(range).take(max);
+            pairs.map(|pair| Ok(pair.map(|(key, value)| (key.to_vec(), value.to_vec()))?)).collect()
         })
     }
 
-    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError> {
+    fn apply(&self, changes: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), IndexError> {
         let mut batch = sled::Batch::default();
-        for (id, change) in changes {
-            match change {
-                Some(entry) => batch.insert(&id.0, entry.to_value(id)),
-                None => batch.remove(&id.0),
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
             }
         }
-        batch.insert(WATERMARK_KEY, encode(watermark));
         self.with(|db| Ok(db.apply_batch(batch)?))
     }
 
-    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError> {
-        self.with(|db| Ok(db.get(WATERMARK_KEY)?.map(|value| decode(&value)).transpose()?))
+    fn flush(&self) -> Result<(), IndexError> {
+        self.with(|db| Ok(db.flush().map(drop)?))
     }
 
     fn bytes(&self) -> u64 {

@@ -19,7 +19,6 @@ use crate::clock::wall_ms;
 use crate::metrics::ScrubState;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
-use crate::store::disk::job::DiskJob;
 use crate::store::disk_set::DiskSet;
 use crate::store::error::StoreNotice;
 use crate::store::segment::{self, scan::SegmentScan};
@@ -133,17 +132,13 @@ impl Scrubber {
     fn segment(&self, disk: &DiskHandle, number: u64, pace: &ScrubPace) -> Result<SegmentFound, Interrupted> {
         let path = attach::segments(&disk.path).join(segment::file_name(number));
         let file = disk.file_system.open(&path)?;
-        let (mut found, mut is_used) = (SegmentFound::default(), false);
+        let mut found = SegmentFound::default();
         // Payloads are compared below, and only those that count.
         let scan = SegmentScan { file: &*file, disk: disk.id, number, check_from: u64::MAX };
         let scanned = scan.run(|placed, _| {
             let id = placed.header.id;
             let is_current = match disk.look_up(&id) {
-                Ok(entry) => {
-                    let here = entry.filter(|entry| (entry.segment, entry.offset) == (number, placed.offset));
-                    is_used |= here.is_some();
-                    here.is_some_and(|entry| entry.is_whole())
-                }
+                Ok(entry) => entry.is_some_and(|entry| entry.is_at(number, placed.offset) && entry.is_whole()),
                 Err(_) => return Err(Interrupted::NotNow),
             };
             if !is_current {
@@ -158,10 +153,6 @@ impl Scrubber {
             Ok(())
         })?;
         found.is_unknown |= scanned.skipped > 0;
-        if !is_used {
-            // The process may have ended between the last deletion in it and this.
-            let _ = disk.queue.send(DiskJob::GiveUp(number));
-        }
         Ok(found)
     }
 

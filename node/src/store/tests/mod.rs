@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod begun;
+mod compaction;
 mod cuts;
 mod damage;
 mod drained;
 mod faults;
 mod files;
-mod give_up;
 mod leases;
 mod revival;
 pub(super) mod rig;

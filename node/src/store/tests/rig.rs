@@ -10,9 +10,10 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::{LogEntry, OwnSequence, log_entry};
+use fsdfs_proto::record::{LogEntry, OwnSequence, RecordHeader, RecordKind, SegmentHeader, log_entry};
 
 use crate::metrics::StoreCounters;
+use crate::store::compaction::DiskCompaction;
 use crate::store::disk::appender::{Appender, CommitLeftover};
 use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::disk::open::DiskOpener;
@@ -21,7 +22,7 @@ use crate::store::error::{StoreError, StoreNotice};
 use crate::store::fs::fake_fs::FakeFileSystem;
 use crate::store::fs::{FileSystem, create_dir};
 use crate::store::index::memory_index::MemoryIndex;
-use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexFactory, IndexWatermark};
+use crate::store::index::{IndexEngine, IndexError, IndexFactory, IndexPairs};
 use crate::store::log::{self, LogFolder};
 use crate::store::segment;
 use crate::store::{DiskConfig, IfMissing, StoreConfig};
@@ -58,23 +59,29 @@ pub struct MemoryIndexes {
     /// Calls of `get` and `apply` until each fails, and how many do.
     pub fail_after: Arc<Mutex<Option<(u32, u32)>>>,
     pub opened_fresh: Mutex<u32>,
+    /// What each takes on its disk, as it says.
+    pub bytes: Arc<Mutex<u64>>,
 }
+
+type EngineChanges = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// An index and how it came to be.
 #[derive(Clone, Default)]
 struct KeptIndexes {
     index: Arc<MemoryIndex>,
-    applied: Arc<Mutex<Vec<(IndexChanges, IndexWatermark)>>>,
+    applied: Arc<Mutex<Vec<EngineChanges>>>,
+    /// So many of the changes outlive the process.
+    flushed: Arc<Mutex<usize>>,
 }
 
 impl KeptIndexes {
-    /// As it was before the last so many changes.
+    /// As it was before the last so many changes, or when it was last flushed.
     fn rewound(&self, changes: usize) -> Self {
-        let applied = self.applied.lock().unwrap();
-        let applied = applied[..applied.len().saturating_sub(changes)].to_vec();
+        let (applied, flushed) = (self.applied.lock().unwrap(), *self.flushed.lock().unwrap());
+        let applied = applied[..applied.len().saturating_sub(changes).max(flushed)].to_vec();
         let index = MemoryIndex::default();
-        applied.iter().for_each(|(changes, watermark)| index.apply(changes, watermark).unwrap());
-        Self { index: Arc::new(index), applied: Arc::new(Mutex::new(applied)) }
+        applied.iter().for_each(|changes| index.apply(changes.clone()).unwrap());
+        Self { index: Arc::new(index), applied: Arc::new(Mutex::new(applied)), flushed: Arc::new(Mutex::new(flushed)) }
     }
 }
 
@@ -86,17 +93,21 @@ impl MemoryIndexes {
     }
 }
 
-struct FailingIndex(KeptIndexes, Arc<Mutex<Option<(u32, u32)>>>);
+struct FailingIndex {
+    kept: KeptIndexes,
+    fail_after: Arc<Mutex<Option<(u32, u32)>>>,
+    bytes: Arc<Mutex<u64>>,
+}
 
 impl IndexFactory for MemoryIndexes {
-    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn BlockIndex>, IndexError> {
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn IndexEngine>, IndexError> {
         let mut kept = self.kept.lock().unwrap();
         if fresh {
             *self.opened_fresh.lock().unwrap() += 1;
             kept.remove(dir);
         }
-        let index = kept.entry(dir.into()).or_default().clone();
-        Ok(Arc::new(FailingIndex(index, self.fail_after.clone())))
+        let kept = kept.entry(dir.into()).or_default().clone();
+        Ok(Arc::new(FailingIndex { kept, fail_after: self.fail_after.clone(), bytes: self.bytes.clone() }))
     }
 
     fn drop_aside(&self, _: &Path) {}
@@ -104,7 +115,7 @@ impl IndexFactory for MemoryIndexes {
 
 impl FailingIndex {
     fn step(&self) -> Result<(), IndexError> {
-        match self.1.lock().unwrap().as_mut() {
+        match self.fail_after.lock().unwrap().as_mut() {
             Some((0, 0)) | None => Ok(()),
             Some((0, left)) => {
                 *left -= 1;
@@ -118,25 +129,26 @@ impl FailingIndex {
     }
 }
 
-impl BlockIndex for FailingIndex {
-    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
+impl IndexEngine for FailingIndex {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
         self.step()?;
-        self.0.index.get(id)
+        self.kept.index.get(key)
     }
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError> {
-        self.0.index.list(after, max)
+    fn between(&self, after: &[u8], before: &[u8], max: usize) -> Result<IndexPairs, IndexError> {
+        self.kept.index.between(after, before, max)
     }
-    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError> {
+    fn apply(&self, changes: EngineChanges) -> Result<(), IndexError> {
         self.step()?;
-        self.0.index.apply(changes, watermark)?;
-        self.0.applied.lock().unwrap().push((changes.clone(), *watermark));
+        self.kept.index.apply(changes.clone())?;
+        self.kept.applied.lock().unwrap().push(changes);
         Ok(())
     }
-    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError> {
-        self.0.index.watermark()
+    fn flush(&self) -> Result<(), IndexError> {
+        *self.kept.flushed.lock().unwrap() = self.kept.applied.lock().unwrap().len();
+        Ok(())
     }
     fn bytes(&self) -> u64 {
-        0
+        *self.bytes.lock().unwrap()
     }
     fn close(&self) -> Result<(), IndexError> {
         Ok(())
@@ -176,6 +188,8 @@ pub struct StoreRig {
     pub doubted: BTreeSet<BlockId>,
     pub now: u64,
     pub quota: u64,
+    /// Of the next record that is appended behind the store's back.
+    next_sequence: u64,
     open: Option<(Appender, LogFolder, Vec<LogEntry>)>,
 }
 
@@ -191,6 +205,7 @@ impl StoreRig {
             doubted: BTreeSet::new(),
             now: 1_000 * DAY,
             quota: 1 << 30,
+            next_sequence: 10_000,
             open: None,
         }
     }
@@ -336,6 +351,48 @@ impl StoreRig {
             self.promised = before;
         }
         is_deleted
+    }
+
+    /// Compacts as long as it is worth it, so many bytes at a time.
+    pub fn compact(&mut self, bytes: u64) {
+        let mut compaction = DiskCompaction::default();
+        while self.compact_once(&mut compaction, bytes) {}
+    }
+
+    /// One step of it. Whether there was one.
+    pub fn compact_once(&mut self, compaction: &mut DiskCompaction, bytes: u64) -> bool {
+        let Some((appender, ..)) = &mut self.open else { return false };
+        let Ok(Some((job, answer))) = compaction.next(&appender.disk, bytes) else { return false };
+        let left = self.commit(vec![job]);
+        assert!(left.rejected.is_empty() && left.waiting.is_empty());
+        compaction.done(answer.try_recv().ok()).is_ok()
+    }
+
+    /// Appends a record as a later version, or a later part of this one, writes it.
+    pub fn append_record(&mut self, kind: RecordKind, block: &Block, flags: u16, payload: &[u8]) {
+        self.kill();
+        let path = self.file_system.files(Path::new("/disk/segments")).pop().unwrap();
+        let (sequence, renewed) = (self.next_sequence, self.now);
+        let receipt = RECEIPT;
+        self.file_system.tamper(&path, |bytes| {
+            let marker = SegmentHeader::decode(bytes).unwrap().marker;
+            let header = RecordHeader {
+                kind,
+                flags,
+                payload_len: u32::try_from(payload.len()).unwrap(),
+                id: block.id(),
+                sequence,
+                first_seen: 5,
+                renewed,
+                receipt,
+                redundancies: vec![Redundancy::Replicas(2)],
+                payload_crc: crc32fast::hash(payload),
+            };
+            bytes.extend(header.encode(&marker));
+            bytes.extend(payload);
+        });
+        self.next_sequence += 1;
+        self.start().unwrap();
     }
 
     /// Numbers of the segments that are there.

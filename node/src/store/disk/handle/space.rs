@@ -1,12 +1,77 @@
-//! How much room a disk has, and for what.
+//! How much room a disk has, for what, and where its bytes are.
 
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::PoisonError;
+
+use fsdfs_core::limits::{ROOM_LOW_PERCENT, ROOM_LOW_SEGMENTS};
 use fsdfs_core::seam::{DiskCondition, DiskState};
 
 use super::{DiskHandle, DiskHealth};
+use crate::metrics::DiskUsage;
+use crate::store::disk::attach;
+use crate::store::disk::books::{KnownSegment, SegmentBooks};
 use crate::store::disk::room::{ROOM_AGAIN, ROOM_BYTES_MIN, RoomFor};
 use crate::store::error::StoreNotice;
+use crate::store::index::{IndexWatermark, SegmentBook};
+use crate::store::log;
 
 impl DiskHandle {
+    /// What of each segment counts.
+    pub fn books<T>(&self, call: impl FnOnce(&SegmentBooks) -> T) -> T {
+        call(&self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// For the writer: what there is, when the index knows all records.
+    pub fn set_books(&self, segments: impl IntoIterator<Item = (u64, KnownSegment)>, watermark: &IndexWatermark) {
+        self.change_books(|books| *books = SegmentBooks::new(segments, 0));
+        self.note_books(&BTreeMap::new(), watermark);
+    }
+
+    /// For the writer: so many bytes were written to a segment.
+    pub fn grew(&self, number: u64, bytes: u64) {
+        self.change_books(|books| books.grew(number, bytes));
+        self.update_usage(|usage| usage.segments += bytes);
+    }
+
+    /// For the writer: what counts now.
+    pub fn note_books(&self, changed: &BTreeMap<u64, Option<SegmentBook>>, watermark: &IndexWatermark) {
+        self.change_books(|books| {
+            changed.iter().for_each(|(number, book)| books.note(*number, *book));
+            if watermark.segment != IndexWatermark::NOWHERE {
+                books.set_newest(watermark.segment);
+            }
+        });
+        self.update_usage(|usage| usage.blocks = watermark.blocks);
+    }
+
+    fn change_books(&self, change: impl FnOnce(&mut SegmentBooks)) {
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut books);
+        let (dead, condemned) = (books.dead(), books.condemned());
+        drop(books);
+        self.update_usage(|usage| (usage.dead, usage.condemned) = (dead, condemned));
+    }
+
+    /// Where its bytes are, all of them measured now: what others change on the disk, the index in the background among them, is
+    /// noticed by no one.
+    pub fn measured(&self) -> io::Result<DiskUsage> {
+        let bytes = |name: &str| self.file_system.tree_bytes(&self.path.join(name));
+        let index = bytes("index")? + bytes("index.aside")?;
+        let log = self.file_system.tree_bytes(&log::folder(&self.path))?;
+        let segments = self.file_system.list(&attach::segments(&self.path))?.iter().map(|(_, len)| len).sum();
+        let all = self.file_system.tree_bytes(&self.path)?;
+        let other = all.saturating_sub(segments).saturating_sub(index).saturating_sub(log);
+        self.update_usage(|usage| (usage.index, usage.log, usage.other) = (index, log, other));
+        Ok(DiskUsage { segments, ..self.usage() })
+    }
+
+    /// There is little room: less than from which on copies give way.
+    pub fn is_low(&self) -> bool {
+        let low = (self.quota_bytes / 100 * ROOM_LOW_PERCENT).max(ROOM_LOW_SEGMENTS * self.segment_bytes);
+        self.room(RoomFor::Blocks) < low
+    }
+
     /// Looks whether there is room, and says so when that changes.
     pub fn note_room(&self) {
         let (room, full) = (self.room(RoomFor::Blocks), self.full_of());

@@ -1,0 +1,171 @@
+//! Compaction: what is left of segments in which much is dead is copied behind the newest records, and they are deleted. The only way
+//! in which bytes of blocks become free.
+//!
+//! Promise: what can be read stays what it is, damaged copies stay where they are and are reported, and at no time more than the rest
+//! of one segment of each disk lies there twice. A thread reads and decides; a disk's writer copies between its commits, in slices
+//! that users hardly notice ([`pace`]), checks once more that nothing counts in the segment, and deletes it.
+
+mod pace;
+mod rest;
+mod victim;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use fsdfs_proto::ids::{BlockId, DiskId};
+
+use super::disk::handle::{DiskHandle, DiskHealth};
+use super::disk::job::{CompactionDone, DiskJob};
+use super::disk_set::DiskSet;
+use super::threads::LOOK_AGAIN;
+use rest::{RestOfSegment, RestStep};
+
+/// How often it is looked whether something is worth it.
+const LOOK_FOR_VICTIM: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
+
+/// The thread.
+pub(crate) struct Compactor {
+    shared: Arc<DiskSet>,
+    /// Ends it.
+    stop: Receiver<()>,
+    disks: BTreeMap<DiskId, (DiskCompaction, Instant)>,
+}
+
+/// The compaction of one disk: at most one segment at a time.
+#[derive(Default)]
+pub(crate) struct DiskCompaction {
+    rest: Option<RestOfSegment>,
+    /// Segments that cannot go as long as a damaged copy lies there; none: as long as this process runs.
+    kept: BTreeMap<u64, Option<BlockId>>,
+}
+
+/// For the disk's writer, and where the answer comes.
+pub(crate) type CompactionJob = (DiskJob, Receiver<CompactionDone>);
+
+/// It cannot go on now: the disk is full or fails, or its index is being made. What was copied stays so.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+/// The store is closed.
+struct Stopped;
+
+impl Compactor {
+    pub fn new(shared: Arc<DiskSet>, stop: Receiver<()>) -> Self {
+        Self { shared, stop, disks: BTreeMap::new() }
+    }
+
+    /// Until the store is closed.
+    pub fn run(mut self) {
+        loop {
+            let mut is_idle = true;
+            for disk in self.shared.disks() {
+                match self.step(&disk) {
+                    Ok(worked) => is_idle &= !worked,
+                    Err(Stopped) => return,
+                }
+            }
+            if is_idle && self.waits(LOOK_FOR_VICTIM).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// One slice, if anything is worth it. Whether there was one.
+    fn step(&mut self, disk: &DiskHandle) -> Result<bool, Stopped> {
+        let now = Instant::now();
+        let (compaction, not_before) = self.disks.entry(disk.id).or_insert_with(|| (DiskCompaction::default(), now));
+        if now < *not_before {
+            return Ok(false);
+        }
+        let slice = pace::next(self.shared.idle_for(), disk.is_low());
+        let (job, answer) = match compaction.next(disk, slice.bytes) {
+            Ok(Some(job)) => job,
+            Ok(None) => return Ok(false),
+            Err(Interrupted) => {
+                *not_before = now + LOOK_AGAIN;
+                return Ok(false);
+            }
+        };
+        let begun = Instant::now();
+        let _ = disk.queue.send(job);
+        // Its writer answers, or drops the question.
+        let answer = answer.recv();
+        if compaction.done(answer.ok()).is_err() {
+            *not_before = now + LOOK_AGAIN;
+        }
+        self.waits(begun.elapsed() * slice.rest)?;
+        Ok(true)
+    }
+
+    fn waits(&self, so_long: Duration) -> Result<(), Stopped> {
+        match self.stop.recv_timeout(so_long) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
+        }
+    }
+}
+
+impl DiskCompaction {
+    /// What the writer is to do next; none as long as nothing is worth it.
+    pub fn next(&mut self, disk: &DiskHandle, bytes: u64) -> Result<Option<CompactionJob>, Interrupted> {
+        // A disk that its owner has emptied takes no records: it may be about to fail.
+        let is_ready = disk.health() == DiskHealth::Good && !disk.is_incomplete() && !disk.is_drained();
+        let Some(index) = disk.index().filter(|_| is_ready) else {
+            self.rest = None;
+            return Ok(None);
+        };
+        loop {
+            let rest = match &mut self.rest {
+                Some(rest) => rest,
+                None => match self.choose(disk) {
+                    Some(number) => self.rest.insert(RestOfSegment::open(disk, number)?),
+                    None => return Ok(None),
+                },
+            };
+            let number = rest.number;
+            match rest.next(disk, &index, bytes) {
+                Ok(RestStep::Job(job)) => return Ok(Some(job)),
+                Ok(RestStep::Kept(why)) => {
+                    self.kept.insert(number, why);
+                    self.rest = None;
+                }
+                Err(Interrupted) => {
+                    self.rest = None;
+                    return Err(Interrupted);
+                }
+            }
+        }
+    }
+
+    /// What became of the last job; none: no one knows.
+    pub fn done(&mut self, done: Option<CompactionDone>) -> Result<(), Interrupted> {
+        let Some(rest) = &mut self.rest else { return Ok(()) };
+        match done {
+            Some(CompactionDone::Durable) if rest.is_removed() => self.rest = None,
+            Some(CompactionDone::Durable) => {}
+            Some(CompactionDone::Refused) if rest.is_removed() => {
+                tracing::warn!(segment = rest.number, "something in a compacted segment counts still; it stays");
+                self.kept.insert(rest.number, None);
+                self.rest = None;
+            }
+            Some(CompactionDone::Refused) | None => {
+                self.rest = None;
+                return Err(Interrupted);
+            }
+        }
+        Ok(())
+    }
+
+    fn choose(&mut self, disk: &DiskHandle) -> Option<u64> {
+        self.kept.retain(|number, why| {
+            let is_there =
+                |id: &BlockId| disk.look_up(id).is_ok_and(|entry| entry.is_some_and(|entry| entry.segment == *number));
+            why.as_ref().is_none_or(is_there)
+        });
+        let (total, is_low) = (disk.usage().segments, disk.is_low());
+        let skipped = |number: u64| self.kept.contains_key(&number);
+        disk.books(|books| victim::choose(books, total, is_low, skipped)).map(|(number, _)| number)
+    }
+}
