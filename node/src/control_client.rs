@@ -299,6 +299,11 @@ impl ControlClient {
         self.post(route::DISKS, new).await
     }
 
+    /// Where the bytes of this node's disks are.
+    pub async fn disk_space(&self) -> Outcome<control::DiskSpaceListing> {
+        self.get(route::DISK_SPACE, &[]).await
+    }
+
     /// How far the disks are emptied that are to be.
     pub async fn disk_drains(&self) -> Outcome<control::DiskDrainListing> {
         self.get(route::DISK_DRAIN, &[]).await

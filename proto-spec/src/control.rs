@@ -75,6 +75,8 @@ pub mod route {
     pub const DISKS: &str = "/v1/disks";
     /// `GET`: [`super::DiskDrainListing`]. `POST` [`super::DiskDrainChange`]: the new [`super::DiskDrainAnswer`].
     pub const DISK_DRAIN: &str = "/v1/disks/drain";
+    /// `GET`: [`super::DiskSpaceListing`].
+    pub const DISK_SPACE: &str = "/v1/disks/space";
     /// `GET`: [`super::PoolPlan`].
     pub const PLAN: &str = "/v1/plan";
     /// `GET` with one of `?add=NAME&bytes=&site=`, `?remove=MEMBER`, `?drain=MEMBER`, `?copies=N`: [`super::ChangePlan`].

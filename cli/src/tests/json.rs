@@ -3,14 +3,14 @@
 use fsdfs_proto::control::{
     AbsenceAnswer, AbsenceReason, AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason,
     AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, BlocksToPull, ChangePlan, DailyHours, DiskListing,
-    DiskStatus, DrainAnswer, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample,
-    InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer,
-    MemberAbsence, MemberBlocks, MemberEntry, MemberListing, MemberPresence, MemberRemoveReply, MemberRevokeReply,
-    MemberRole, MemberShare, MemberTraffic, MemberUplink, MeteredLine, MissingHolder, MissingReason, NewDiskReply,
-    NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer,
-    ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply,
-    RootKeyAnswer, RootStatement, SafetyReport, SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit,
-    StatReply, WriteOutcome, WriteReply,
+    DiskSpace, DiskSpaceListing, DiskStatus, DrainAnswer, EntryKind, ErrorCode, FailureLoss, FormerMembership,
+    HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource,
+    ListingEntry, MeetAnswer, MemberAbsence, MemberBlocks, MemberEntry, MemberListing, MemberPresence,
+    MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, MeteredLine,
+    MissingHolder, MissingReason, NewDiskReply, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
+    PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare,
+    RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SafetyReport, SafetyVerdict,
+    ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -225,6 +225,7 @@ fn of_the_pool() -> Vec<(String, String)> {
     };
     vec![
         answer("df", &space),
+        answer("df-explain", &DiskSpaceListing { disks: vec![disk_space()] }),
         answer("disk", &DiskListing { disks: vec![disk()] }),
         answer("disk-new", &new_disk()),
         answer(
@@ -276,6 +277,22 @@ fn of_the_pool() -> Vec<(String, String)> {
         answer("plan", &plan(&capacity)),
         answer("plan-change", &change_plan(&capacity)),
     ]
+}
+
+fn disk_space() -> DiskSpace {
+    DiskSpace {
+        id: "22".into(),
+        path: "/srv/blocks".into(),
+        quota_bytes: 1 << 40,
+        used_bytes: 63,
+        live_bytes: 1,
+        condemned_bytes: 2,
+        dead_bytes: 4,
+        index_bytes: 8,
+        log_bytes: 16,
+        other_bytes: 32,
+        reserve_bytes: 512 << 20,
+    }
 }
 
 fn safe() -> SafetyReport {

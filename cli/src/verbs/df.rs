@@ -1,7 +1,7 @@
 //! `fsdfs df`: how much fits.
 
 use clap::Args;
-use fsdfs_proto::control::{DiskStatus, MemberShare, SpaceReport as Answer};
+use fsdfs_proto::control::{DiskSpace, DiskSpaceListing, DiskStatus, MemberShare, SpaceReport as Answer};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
@@ -10,12 +10,20 @@ use crate::text::{escape, human};
 
 /// Show space: what each member offers, the capacity with all copies, and the disks of this node.
 #[derive(Args, Clone, Debug)]
-pub struct DfCommand {}
+pub struct DfCommand {
+    /// Show where every byte of this node's storage folders is
+    #[arg(long)]
+    pub explain: bool,
+}
 
 impl DfCommand {
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
+        if self.explain {
+            let space = api.client().disk_space().await.map_err(|error| api.stop(&error))?;
+            return app.output.result(&space, explained(&space)).map(|()| ExitStatus::Fine);
+        }
         let df = api.client().df().await.map_err(|error| api.stop(&error))?;
         app.output.result(&df, shown(&df)).map(|()| ExitStatus::Fine)
     }
@@ -67,6 +75,33 @@ fn disks(df: &Answer) -> String {
         table.row(std::iter::once(path).chain(sizes.map(human::size)));
     }
     if df.disks.is_empty() { "This node stores no blocks.\n".into() } else { table.to_string() }
+}
+
+/// Where every byte of the disks is.
+fn explained(space: &DiskSpaceListing) -> String {
+    if space.disks.is_empty() {
+        return "This node stores no blocks.\n".into();
+    }
+    space.disks.iter().map(explained_disk).collect::<Vec<_>>().join("\n")
+}
+
+fn explained_disk(disk: &DiskSpace) -> String {
+    let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Right, ColumnAlign::Left]);
+    let rows = [
+        ("blocks", disk.live_bytes, "copies that are kept, and what is known of them"),
+        ("being collected", disk.condemned_bytes, "copies that are about to be deleted"),
+        ("dead", disk.dead_bytes, "deleted or superseded; freed when that is worth the copying"),
+        ("index", disk.index_bytes, "where each block lies"),
+        ("log", disk.log_bytes, "what the members say, once more"),
+        ("other", disk.other_bytes, "everything else in the folder"),
+        ("used", disk.used_bytes, "all of these: what 'du --apparent-size' says"),
+        ("reserve", disk.reserve_bytes, "kept free, for removals and for freeing space"),
+        ("quota", disk.quota_bytes, ""),
+    ];
+    for (name, bytes, what) in rows {
+        table.row([name.into(), human::size(bytes), what.into()]);
+    }
+    format!("{}\n{table}", escape::name(disk.path.as_bytes()))
 }
 
 /// Who put what lies on the disks of this node: whoever fills them is seen.
@@ -153,6 +188,37 @@ mod tests {
              \x20 Stranded space cannot be used: no other member offers as much, and two copies never share a server.\n\
              \x20 Removing files frees no space yet.\n"
         );
+    }
+
+    #[test]
+    fn every_byte_of_a_folder_is_told() {
+        let disk = DiskSpace {
+            path: "/blocks".into(),
+            quota_bytes: 10 << 30,
+            used_bytes: (3 << 30) + (16 << 10),
+            live_bytes: 2 << 30,
+            condemned_bytes: 512 << 20,
+            dead_bytes: 256 << 20,
+            index_bytes: 192 << 20,
+            log_bytes: 64 << 20,
+            other_bytes: 16 << 10,
+            reserve_bytes: 512 << 20,
+            ..DiskSpace::default()
+        };
+        assert_eq!(
+            explained(&DiskSpaceListing { disks: vec![disk] }),
+            "/blocks\n\
+             blocks             2.0 GiB  copies that are kept, and what is known of them\n\
+             being collected  512.0 MiB  copies that are about to be deleted\n\
+             dead             256.0 MiB  deleted or superseded; freed when that is worth the copying\n\
+             index            192.0 MiB  where each block lies\n\
+             log               64.0 MiB  what the members say, once more\n\
+             other             16.0 KiB  everything else in the folder\n\
+             used               3.0 GiB  all of these: what 'du --apparent-size' says\n\
+             reserve          512.0 MiB  kept free, for removals and for freeing space\n\
+             quota             10.0 GiB\n"
+        );
+        assert_eq!(explained(&DiskSpaceListing::default()), "This node stores no blocks.\n");
     }
 
     #[test]

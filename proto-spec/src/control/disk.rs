@@ -14,7 +14,7 @@ pub struct DiskStatus {
     pub quota_bytes: u64,
     /// Everything in its folder.
     pub used_bytes: u64,
-    /// Of it, current copies of blocks.
+    /// Of it, what is kept of segments: copies of blocks that are not about to be deleted, and what else is known of blocks.
     pub live_bytes: u64,
     /// Of it, the index.
     pub index_bytes: u64,
@@ -140,4 +140,39 @@ pub struct DiskDrainAnswer {
 pub struct DiskDrainListing {
     /// How far each is.
     pub disks: Vec<DiskDrainAnswer>,
+}
+
+/// Where the bytes of a disk are, measured when it was asked. What is used is the sum of `live_bytes` to `other_bytes`, and what
+/// `du --apparent-size` says of the folder while nothing is written there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskSpace {
+    /// Its id in hexadecimal.
+    pub id: String,
+    /// Its folder.
+    pub path: String,
+    /// Its quota.
+    pub quota_bytes: u64,
+    /// Everything in its folder.
+    pub used_bytes: u64,
+    /// In segments: copies of blocks that are not about to be deleted, what else is known of blocks, and what finds both.
+    pub live_bytes: u64,
+    /// In segments: copies that are about to be deleted.
+    pub condemned_bytes: u64,
+    /// In segments: what counts no more. Compaction frees it when it is worth it.
+    pub dead_bytes: u64,
+    /// The index.
+    pub index_bytes: u64,
+    /// The copy of the log.
+    pub log_bytes: u64,
+    /// Everything else, what is none of the node's included.
+    pub other_bytes: u64,
+    /// Kept free for the store's own needs: not used, and not given to blocks of files.
+    pub reserve_bytes: u64,
+}
+
+/// Where the bytes of this node's disks are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskSpaceListing {
+    /// One for each disk that is in use.
+    pub disks: Vec<DiskSpace>,
 }

@@ -137,6 +137,12 @@ pub struct NodeCounters {
     pub bytes_appended: u64,
     /// Blocks read from its disks.
     pub blocks_read: u64,
+    /// Of the bytes appended, those that compaction copied.
+    #[serde(default)]
+    pub bytes_compacted: u64,
+    /// Bytes of segments that were deleted.
+    #[serde(default)]
+    pub bytes_freed: u64,
     /// Bytes of messages that came from other members.
     pub message_bytes_in: u64,
     /// Bytes of messages that went to other members.

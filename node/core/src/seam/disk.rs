@@ -74,7 +74,8 @@ pub enum DiskRequest {
         segment: u64,
     },
     /// Delete all of these copies, or none, if one of them is not as it was or no good copy any more. `Deleted` comes when that is
-    /// durable. Bytes become free when nothing else is left in a segment.
+    /// durable. Bytes become free at once when nothing else is left in a segment, else when the
+    /// rest of it was compacted.
     Delete {
         /// Of which disk.
         disk: DiskId,
@@ -168,7 +169,7 @@ pub struct DiskCopy {
 pub struct PlacedCopy {
     /// On which disk.
     pub disk: DiskId,
-    /// Copies of one segment become free space together.
+    /// If all copies of one segment are deleted, nothing has to be copied for their bytes to be free.
     pub segment: u64,
     /// Of the last record about it: another one, and it is not what it was.
     pub sequence: u64,

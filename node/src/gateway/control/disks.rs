@@ -6,14 +6,14 @@ use axum::extract::State;
 use fsdfs_core::plan::BlockSample;
 use fsdfs_core::report::{DiskState, Inventory};
 use fsdfs_proto::control::{
-    self, BlocksToPull, DiskCondition, DiskDrainAnswer, DiskDrainChange, DiskDrainListing, DiskListing, ErrorCode,
-    NewDisk, NewDiskReply,
+    self, BlocksToPull, DiskCondition, DiskDrainAnswer, DiskDrainChange, DiskDrainListing, DiskListing, DiskSpace,
+    DiskSpaceListing, ErrorCode, NewDisk, NewDiskReply,
 };
 use fsdfs_proto::ids::{DiskId, NodeId};
 
 use super::failure::Failure;
 use super::{Answer, Context, Json, Shared, convert};
-use crate::metrics::DrainState;
+use crate::metrics::{DiskUsage, DrainState};
 
 /// The disks of this node.
 #[utoipa::path(get, path = control::route::DISKS,
@@ -50,6 +50,38 @@ fn lacking(inventory: &Inventory, me: NodeId) -> BlocksToPull {
     let lacking = sample.listed().iter().filter(|block| is_lacking(block.id, &block.holders));
     let (blocks, bytes) = lacking.fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + block.len));
     BlocksToPull { blocks: sample.whole(blocks), bytes: sample.whole(bytes), estimated: !sample.is_whole() }
+}
+
+/// Where the bytes of this node's disks are, measured now.
+#[utoipa::path(get, path = control::route::DISK_SPACE,
+    responses((status = 200, body = DiskSpaceListing), (status = "default", body = control::ApiError)))]
+pub(super) async fn space(State(context): Shared) -> Answer<DiskSpaceListing> {
+    let store = context.store.clone();
+    // It looks at every file, and a cold disk takes its time for that.
+    let measured = tokio::task::spawn_blocking(move || store.measured_usage()).await;
+    let measured = measured.map_err(|_| {
+        Failure::new(ErrorCode::Disk, "the storage folders could not be measured", "see the log of this node")
+    })?;
+    Ok(Json(DiskSpaceListing { disks: measured.into_iter().map(disk_space).collect() }))
+}
+
+fn disk_space((path, id, usage): (PathBuf, DiskId, DiskUsage)) -> DiskSpace {
+    let space = DiskSpace {
+        id: id.to_string(),
+        path: path.display().to_string(),
+        quota_bytes: usage.quota,
+        used_bytes: usage.used(),
+        live_bytes: usage.live(),
+        condemned_bytes: usage.condemned,
+        dead_bytes: usage.dead,
+        index_bytes: usage.index,
+        log_bytes: usage.log,
+        other_bytes: usage.other,
+        reserve_bytes: usage.reserve,
+    };
+    let parts = [space.live_bytes, space.condemned_bytes, space.dead_bytes, space.index_bytes, space.log_bytes];
+    debug_assert_eq!(parts.iter().sum::<u64>() + space.other_bytes, space.used_bytes, "every byte is somewhere");
+    space
 }
 
 /// How far the disks are emptied that are to be.

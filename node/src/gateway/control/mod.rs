@@ -50,6 +50,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::STATUS, get(node::status))
         .route(route::DF, get(node::df))
         .route(route::DISKS, get(disks::disks).post(disks::begin))
+        .route(route::DISK_SPACE, get(disks::space))
         .route(route::DISK_DRAIN, get(disks::drained).post(disks::drain))
         .route(route::PLAN, get(plan::plan))
         .route(route::PLAN_CHANGE, get(plan::what_if))

@@ -105,6 +105,8 @@ fn counters(context: &Context) -> NodeCounters {
         records_appended: store.records,
         bytes_appended: store.bytes,
         blocks_read: store.reads,
+        bytes_compacted: store.compacted,
+        bytes_freed: store.freed,
         message_bytes_in: net.message_bytes_in,
         message_bytes_out: net.message_bytes_out,
         block_bytes_in: net.block_bytes_in,

@@ -37,6 +37,7 @@ use super::{
         absence::change,
         disks::disks,
         disks::begin,
+        disks::space,
         disks::drained,
         disks::drain,
         drain::drain,

@@ -10,11 +10,12 @@ mod rest;
 mod victim;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::ids::BlockId;
 
 use super::disk::handle::{DiskHandle, DiskHealth};
 use super::disk::job::{CompactionDone, DiskJob};
@@ -30,7 +31,14 @@ pub(crate) struct Compactor {
     shared: Arc<DiskSet>,
     /// Ends it.
     stop: Receiver<()>,
-    disks: BTreeMap<DiskId, (DiskCompaction, Instant)>,
+    /// By their folders: a disk that takes the place of a lost one may have its id.
+    disks: BTreeMap<PathBuf, PacedCompaction>,
+}
+
+struct PacedCompaction {
+    disk: Arc<DiskHandle>,
+    compaction: DiskCompaction,
+    not_before: Instant,
 }
 
 /// The compaction of one disk: at most one segment at a time.
@@ -73,9 +81,14 @@ impl Compactor {
     }
 
     /// One slice, if anything is worth it. Whether there was one.
-    fn step(&mut self, disk: &DiskHandle) -> Result<bool, Stopped> {
+    fn step(&mut self, disk: &Arc<DiskHandle>) -> Result<bool, Stopped> {
         let now = Instant::now();
-        let (compaction, not_before) = self.disks.entry(disk.id).or_insert_with(|| (DiskCompaction::default(), now));
+        let new = || PacedCompaction { disk: disk.clone(), compaction: DiskCompaction::default(), not_before: now };
+        let paced = self.disks.entry(disk.path.clone()).or_insert_with(new);
+        if !Arc::ptr_eq(&paced.disk, disk) {
+            *paced = new();
+        }
+        let PacedCompaction { compaction, not_before, .. } = paced;
         if now < *not_before {
             return Ok(false);
         }
@@ -116,6 +129,8 @@ impl DiskCompaction {
             self.rest = None;
             return Ok(None);
         };
+        // What was read of a segment belongs to the disk as it was then.
+        self.rest.take_if(|rest| rest.recoveries != disk.recoveries());
         loop {
             let rest = match &mut self.rest {
                 Some(rest) => rest,

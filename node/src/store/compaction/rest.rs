@@ -23,6 +23,8 @@ const RECORDS_AT_ONCE: usize = 4_096;
 /// A segment whose records are gone through in order.
 pub(super) struct RestOfSegment {
     pub number: u64,
+    /// How often the disk had been read as at a start.
+    pub recoveries: u64,
     records: Vec<(u64, RecordHeader)>,
     /// The first that was not looked at.
     next: usize,
@@ -34,6 +36,7 @@ pub(super) struct RestOfSegment {
 }
 
 /// What follows.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(super) enum RestStep {
     Job(CompactionJob),
     /// The segment cannot go, because of this damaged copy or for a reason that does not pass.
@@ -64,7 +67,8 @@ impl RestOfSegment {
             records.push((placed.offset, placed.header.clone()));
             Ok::<(), io::Error>(())
         })?;
-        Ok(Self { number, records, next: 0, copied: BTreeSet::new(), damaged: None, is_removed: false })
+        let recoveries = disk.recoveries();
+        Ok(Self { number, recoveries, records, next: 0, copied: BTreeSet::new(), damaged: None, is_removed: false })
     }
 
     /// Its removal was asked for.

@@ -175,7 +175,7 @@ impl Appender {
                 }
             }
         }
-        self.finish(run, batch, left);
+        self.finish(run, &batch, left);
         if let Some(active) = self.active.take_if(|_| segment_full)
             && let Err(error) = self.seal(active)
         {
@@ -254,7 +254,7 @@ impl Appender {
     }
 
     /// One write, one sync, then the index, then the answers.
-    fn finish(&mut self, run: AppendBatch, batch: IndexBatch<'_>, left: &mut CommitLeftover) {
+    fn finish(&mut self, run: AppendBatch, batch: &IndexBatch<'_>, left: &mut CommitLeftover) {
         if !run.records.is_empty() {
             if let Err(error) = self.append(&run) {
                 let why = self.failed(&error);

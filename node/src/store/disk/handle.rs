@@ -69,6 +69,8 @@ pub(crate) struct DiskHandle {
     drain: Mutex<DrainProgress>,
     /// Commits since the start.
     commits: AtomicU64,
+    /// Times its index was loaded.
+    recoveries: AtomicU64,
 }
 
 #[derive(Default)]
@@ -144,6 +146,7 @@ impl DiskHandle {
             scrub: Mutex::new(scrub),
             drain: Mutex::default(),
             commits: AtomicU64::new(0),
+            recoveries: AtomicU64::new(0),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::store::disk::attach;
 use crate::store::disk::handle::DiskHealth;
 use crate::store::disk::job::{CompactionDone, DiskJob, RemoveJob, SliceJob};
 use crate::store::error::StoreNotice;
-use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark};
+use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, SegmentBook};
 use crate::store::segment;
 
 /// Tombstones that are changed at once.
@@ -72,7 +72,7 @@ impl Appender {
         // The newest segments are left alone: their numbers must not be used again.
         let is_old = number < self.watermark.segment && self.watermark.segment != IndexWatermark::NOWHERE;
         let is_written_to = self.active.as_ref().is_some_and(|active| active.number <= number);
-        let is_dead = index.book(number)?.is_none_or(|book| book.is_empty());
+        let is_dead = index.book(number)?.is_none_or(SegmentBook::is_empty);
         if !is_old || is_written_to || !is_dead || self.disk.is_incomplete() {
             return Ok(false);
         }

@@ -8,10 +8,12 @@ use crate::store::index::{IndexEngine, IndexError, IndexPairs};
 
 /// Gone with the process.
 #[derive(Default)]
-pub(crate) struct MemoryIndex(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+pub(crate) struct MemoryIndex(Mutex<SortedPairs>);
+
+type SortedPairs = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl MemoryIndex {
-    fn lock(&self) -> Result<MutexGuard<'_, BTreeMap<Vec<u8>, Vec<u8>>>, IndexError> {
+    fn lock(&self) -> Result<MutexGuard<'_, SortedPairs>, IndexError> {
         self.0.lock().map_err(|_| IndexError("a thread panicked in the index".into()))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use fsdfs_core::limits::{ROOM_LOW_PERCENT, ROOM_LOW_SEGMENTS};
 use fsdfs_core::seam::{DiskCondition, DiskState};
@@ -24,8 +25,14 @@ impl DiskHandle {
 
     /// For the writer: what there is, when the index knows all records.
     pub fn set_books(&self, segments: impl IntoIterator<Item = (u64, KnownSegment)>, watermark: &IndexWatermark) {
+        self.recoveries.fetch_add(1, Ordering::AcqRel);
         self.change_books(|books| *books = SegmentBooks::new(segments, 0));
         self.note_books(&BTreeMap::new(), watermark);
+    }
+
+    /// Another number means that the disk was read as at a start meanwhile.
+    pub fn recoveries(&self) -> u64 {
+        self.recoveries.load(Ordering::Acquire)
     }
 
     /// For the writer: so many bytes were written to a segment.
@@ -62,8 +69,8 @@ impl DiskHandle {
         let segments = self.file_system.list(&attach::segments(&self.path))?.iter().map(|(_, len)| len).sum();
         let all = self.file_system.tree_bytes(&self.path)?;
         let other = all.saturating_sub(segments).saturating_sub(index).saturating_sub(log);
-        self.update_usage(|usage| (usage.index, usage.log, usage.other) = (index, log, other));
-        Ok(DiskUsage { segments, ..self.usage() })
+        self.update_usage(|usage| usage.index = index);
+        Ok(DiskUsage { segments, index, log, other, ..self.usage() })
     }
 
     /// There is little room: less than from which on copies give way.

@@ -3,7 +3,7 @@
 //! Promise: a copy is deleted only after all that are assigned its block said, under one map, within a minute, on connections that did not
 //! end, that they have it whole and do not delete it. So under that map none of the copies that are to be there is missing.
 //!
-//! What is deleted is to make room, and room comes only where nothing is left in a segment. So segments of which all copies are
+//! What is deleted is to make room, and that costs no copying where nothing is left in a segment. So segments of which all copies are
 //! surplus go whole ([`count`]), those first of which the best copy has the last rank in the order of its block, those with blocks
 //! on which others hang at last. One segment at a time; if one of its blocks is not proven it stays ([`removal`]).
 
