@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, Lease, WriteDone};
 use fsdfs_node::metrics::StoreGauges as _;
-use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
+use fsdfs_node::store::{DiskConfig, IfMissing, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId, Signature};
 use fsdfs_proto::message::Redundancy;
@@ -18,13 +18,15 @@ use fsdfs_proto::receipt::BlockReceipt;
 const MIB: usize = 1 << 20;
 /// As much as compaction copies in one go.
 const SLICE: usize = 8 * MIB;
+/// Shorter than usual, so that a few hundred MiB are several.
+const SEGMENT: u64 = 64 << 20;
 /// Users are at rest after this.
 const AT_REST: Duration = Duration::from_millis(1_500);
 
 fn main() {
     let floor = floor(512 * MIB);
     println!("read, hash, write, sync of 8 MiB each: {floor:.0} MiB/s");
-    for (len, all) in [(MIB, 1024 * MIB), (64 << 10, 512 * MIB), (4 << 10, 128 * MIB)] {
+    for (len, all) in [(MIB, 1024 * MIB), (64 << 10, 512 * MIB), (4 << 10, 256 * MIB)] {
         let rate = compaction(len, all / len);
         println!("compaction, blocks of {len} bytes: {rate:.0} MiB/s of live data, {:.2} of that", rate / floor);
     }
@@ -121,7 +123,7 @@ fn open(folder: &Path) -> Store {
         owner: NodeId([2; 32]),
         home: folder.join("home"),
         disks: vec![disk],
-        segment_bytes: SEGMENT_BYTES,
+        segment_bytes: SEGMENT,
         scrub: None,
     };
     let (store, _) = Store::open(&config, |_| ()).expect("an empty folder");

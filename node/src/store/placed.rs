@@ -67,5 +67,5 @@ fn copies_in(disk: &DiskHandle, number: u64) -> Option<Vec<(PlacedCopy, bool)>> 
 }
 
 fn placed(disk: &DiskHandle, id: BlockId, entry: &IndexEntry) -> PlacedCopy {
-    PlacedCopy { disk: disk.id, segment: entry.segment, sequence: entry.sequence, copy: entry.copy(id) }
+    PlacedCopy { disk: disk.id, segment: entry.segment, sequence: entry.changed, copy: entry.copy(id) }
 }

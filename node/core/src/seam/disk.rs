@@ -79,7 +79,7 @@ pub enum DiskRequest {
     Delete {
         /// Of which disk.
         disk: DiskId,
-        /// Each with the sequence of the last record about it, as it was seen.
+        /// Each with the sequence of the last record that said something new about it, as it was seen.
         copies: Vec<(BlockId, u64)>,
     },
     /// Append to the log in the home folder and on every disk. Done when durable in the home folder.

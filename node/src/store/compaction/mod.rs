@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use fsdfs_proto::ids::BlockId;
 
-use super::disk::handle::{DiskHandle, DiskHealth};
+use super::disk::handle::{DiskHandle, DiskHealth, is_shortage};
 use super::disk::job::{CompactionDone, DiskJob};
 use super::disk_set::DiskSet;
 use super::threads::LOOK_AGAIN;
@@ -132,13 +132,11 @@ impl DiskCompaction {
         // What was read of a segment belongs to the disk as it was then.
         self.rest.take_if(|rest| rest.recoveries != disk.recoveries());
         loop {
-            let rest = match &mut self.rest {
-                Some(rest) => rest,
-                None => match self.choose(disk) {
-                    Some(number) => self.rest.insert(RestOfSegment::open(disk, number)?),
-                    None => return Ok(None),
-                },
-            };
+            if self.rest.is_none() {
+                let Some(number) = self.choose(disk) else { return Ok(None) };
+                self.open(disk, number)?;
+            }
+            let Some(rest) = &mut self.rest else { continue };
             let number = rest.number;
             match rest.next(disk, &index, bytes) {
                 Ok(RestStep::Job(job)) => return Ok(Some(job)),
@@ -152,6 +150,19 @@ impl DiskCompaction {
                 }
             }
         }
+    }
+
+    /// One that cannot be read is no reason to leave all others as they are.
+    fn open(&mut self, disk: &DiskHandle, number: u64) -> Result<(), Interrupted> {
+        match RestOfSegment::open(disk, number) {
+            Ok(rest) => self.rest = Some(rest),
+            Err(error) if is_shortage(&error) => return Err(Interrupted),
+            Err(error) => {
+                tracing::warn!(segment = number, %error, "a segment cannot be read to compact it; it stays");
+                self.kept.insert(number, None);
+            }
+        }
+        Ok(())
     }
 
     /// What became of the last job; none: no one knows.

@@ -59,13 +59,13 @@ impl From<io::Error> for Interrupted {
 
 impl RestOfSegment {
     /// Reads what stands in it: its footer, or all if it has none.
-    pub fn open(disk: &DiskHandle, number: u64) -> Result<Self, Interrupted> {
+    pub fn open(disk: &DiskHandle, number: u64) -> io::Result<Self> {
         let file = disk.segment(number)?;
         let mut records = Vec::new();
         let scan = SegmentScan { file: &*file, disk: disk.id, number, check_from: u64::MAX };
         scan.run(|placed, _| {
             records.push((placed.offset, placed.header.clone()));
-            Ok::<(), io::Error>(())
+            io::Result::Ok(())
         })?;
         let recoveries = disk.recoveries();
         Ok(Self { number, recoveries, records, next: 0, copied: BTreeSet::new(), damaged: None, is_removed: false })

@@ -8,8 +8,9 @@ const DEAD_PERCENT_ALWAYS: u64 = 50;
 const ALL_DEAD_PERCENT: u64 = 10;
 /// For each byte that becomes free four are copied.
 const DEAD_PERCENT_MANY: u64 = 20;
-/// On a disk with little room almost anything is worth it: with less than this nothing would be gained by it.
-const DEAD_PERCENT_LOW: u64 = 2;
+/// On a disk with little room almost anything is worth it; but one that is full for months is not to be copied for each block that
+/// goes.
+const DEAD_PERCENT_LOW: u64 = 5;
 
 /// The segment with the greatest dead part, if it is worth it. `total` are the bytes of all segments; `is_low`: the disk has little
 /// room; `skipped`: segments that cannot go.
@@ -71,8 +72,8 @@ mod tests {
 
     #[test]
     fn almost_anything_is_enough_where_there_is_little_room() {
-        assert_eq!(chosen(&[5, 4, 0, 0], true), Some(1));
-        assert_eq!(chosen(&[1, 1, 0, 0], true), None);
+        assert_eq!(chosen(&[6, 5, 0, 0], true), Some(1));
+        assert_eq!(chosen(&[4, 4, 0, 0], true), None);
     }
 
     #[test]

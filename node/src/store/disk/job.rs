@@ -98,7 +98,7 @@ impl WriteJob {
 
 /// See [`fsdfs_core::seam::DiskRequest::Delete`].
 pub(crate) struct DeleteJob {
-    /// Each with the sequence of the last record about it.
+    /// Each with the sequence of the last record that said something new about it.
     pub copies: Vec<(BlockId, u64)>,
     pub answer: DiskReply,
 }

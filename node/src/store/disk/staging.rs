@@ -134,7 +134,7 @@ fn plan_delete(delete: &DeleteJob, batch: &IndexBatch<'_>) -> Result<Vec<(Record
     let mut records = Vec::new();
     for (id, sequence) in &delete.copies {
         match batch.get(id)? {
-            Some(entry) if entry.is_held() && entry.sequence == *sequence => {
+            Some(entry) if entry.is_held() && entry.changed == *sequence => {
                 records.push((entry.header(RecordKind::Delete, *id), Bytes::new()));
             }
             _ => return Ok(Vec::new()),

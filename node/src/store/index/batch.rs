@@ -280,15 +280,15 @@ fn follow(before: KnownBlock, placed: &PlacedRecord) -> KnownBlock {
         }
         (KnownBlock::Copy(known), RecordKind::Renewal) => {
             let flags = known.flags & !IndexEntry::CONDEMNED;
-            KnownBlock::Copy(said(IndexEntry { flags, ..known }, placed))
+            KnownBlock::Copy(said(&known, flags, placed))
         }
         (KnownBlock::Copy(known), RecordKind::Condemn) => {
             let flags = known.flags | IndexEntry::CONDEMNED;
-            KnownBlock::Copy(said(IndexEntry { flags, ..known }, placed))
+            KnownBlock::Copy(said(&known, flags, placed))
         }
         (KnownBlock::Copy(known), RecordKind::SetAside) => {
             let flags = known.flags | IndexEntry::DAMAGED;
-            KnownBlock::Copy(said(IndexEntry { flags, ..known }, placed))
+            KnownBlock::Copy(said(&known, flags, placed))
         }
         (known, RecordKind::Fact | RecordKind::Unknown(_)) => known,
     }
@@ -303,6 +303,7 @@ fn fresh(placed: &PlacedRecord, older: Vec<u64>) -> IndexEntry {
         len: header.payload_len,
         flags: if placed.whole { 0 } else { IndexEntry::DAMAGED },
         sequence: header.sequence,
+        changed: header.sequence,
         first_seen: header.first_seen,
         renewed: header.renewed,
         receipt: header.receipt,
@@ -325,6 +326,7 @@ fn copied(known: IndexEntry, placed: &PlacedRecord) -> IndexEntry {
         new.noted = known.noted;
     }
     if is_moved {
+        new.changed = known.changed;
         new.flags |= known.flags & IndexEntry::CONDEMNED;
         let condemns = |word: &LastWord| word.kind == RecordKind::Condemn.code();
         new.words = known.words.into_iter().filter(condemns).collect();
@@ -333,8 +335,9 @@ fn copied(known: IndexEntry, placed: &PlacedRecord) -> IndexEntry {
 }
 
 /// A record without payload, the flags being those after it. It repeats all that is known, but not what another kind says.
-fn said(known: IndexEntry, placed: &PlacedRecord) -> IndexEntry {
+fn said(before: &IndexEntry, flags: u8, placed: &PlacedRecord) -> IndexEntry {
     let header = &placed.header;
+    let known = IndexEntry { flags, ..before.clone() };
     let repeats_all = !header.redundancies.is_empty();
     let is_needed = |word: &LastWord| match RecordKind::from(word.kind) {
         kind if kind == header.kind => !repeats_all,
@@ -352,6 +355,10 @@ fn said(known: IndexEntry, placed: &PlacedRecord) -> IndexEntry {
     }
     if header.flags != 0 {
         new.noted = header.flags;
+    }
+    let is_new = new.renewed != before.renewed || new.first_seen != before.first_seen || new.flags != before.flags;
+    if is_new || new.redundancies != before.redundancies || new.receipt != before.receipt {
+        new.changed = header.sequence;
     }
     new
 }

@@ -26,6 +26,8 @@ pub(crate) struct IndexEntry {
     pub flags: u8,
     /// Of the last record about the block.
     pub sequence: u64,
+    /// Of the last one that said something new: a copy that was merely moved is what it was.
+    pub changed: u64,
     /// See [`RecordInfo`].
     pub first_seen: u64,
     /// See [`RecordInfo`].

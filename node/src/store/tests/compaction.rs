@@ -105,7 +105,7 @@ fn all_are_deleted_as_they_were_or_none() {
     let mut rig = started();
     write(&mut rig, 1..=3);
     let sequence = |rig: &mut StoreRig, number| {
-        rig.appender().disk.look_up(&half(number).id()).unwrap().map(|entry| (half(number).id(), entry.sequence))
+        rig.appender().disk.look_up(&half(number).id()).unwrap().map(|entry| (half(number).id(), entry.changed))
     };
     let seen: Vec<_> = [1, 2].into_iter().filter_map(|number| sequence(&mut rig, number)).collect();
     rig.now += DAY;
@@ -116,6 +116,13 @@ fn all_are_deleted_as_they_were_or_none() {
     assert!(!rig.delete_if(condemned.into_iter().collect()));
     assert!(!rig.delete_if(vec![(half(99).id(), 1)]), "it was never here");
     rig.check("nothing is deleted");
+    // Who judged a copy need not judge it again because it was moved.
+    let seen = sequence(&mut rig, 2);
+    assert!(delete(&mut rig, &[1]));
+    write(&mut rig, 4..=6);
+    rig.compact(1);
+    assert_ne!(entry(&mut rig, &half(2)).segment, 1, "it was moved");
+    assert!(rig.delete_if(seen.into_iter().collect()));
 }
 
 #[test]

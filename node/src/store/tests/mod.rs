@@ -7,6 +7,7 @@ mod damage;
 mod drained;
 mod faults;
 mod files;
+mod freed;
 mod leases;
 mod revival;
 pub(super) mod rig;

@@ -324,7 +324,7 @@ impl StoreRig {
         let Some((appender, ..)) = &mut self.open else { return false };
         let look_up = |id: &BlockId| appender.disk.look_up(id).ok().flatten();
         let known: Option<Vec<(BlockId, u64)>> =
-            ids.iter().map(|id| look_up(id).map(|entry| (*id, entry.sequence))).collect();
+            ids.iter().map(|id| look_up(id).map(|entry| (*id, entry.changed))).collect();
         known.is_some_and(|copies| self.delete_if(copies))
     }
 
