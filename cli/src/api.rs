@@ -38,6 +38,11 @@ impl DaemonApi {
         Self { client, program, home }
     }
 
+    /// A handle of which all changes are one piece of work: history keeps the last of its states.
+    pub fn for_work(&self) -> Self {
+        Self { client: self.client.for_work(fastrand::u64(..)), ..self.clone() }
+    }
+
     /// For requests that wait for nothing.
     pub fn client(&self) -> &ControlClient {
         &self.client
@@ -72,7 +77,7 @@ impl DaemonApi {
     /// Everything about an entry.
     pub async fn stat(&self, path: &RemotePath, blocks: bool) -> ApiResult<StatReply> {
         let bytes = path.bytes();
-        self.patiently(|| self.client.stat(&path.volume, &bytes, blocks)).await
+        self.patiently(|| self.client.stat(path.tree(), &bytes, blocks)).await
     }
 
     /// How safe everything below a path is.
@@ -95,19 +100,30 @@ impl DaemonApi {
     /// One page of a folder.
     pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> ApiResult<ListingPage> {
         let bytes = path.bytes();
-        self.patiently(|| self.client.list(&path.volume, &bytes, after, PAGE)).await
+        self.patiently(|| self.client.list(path.tree(), &bytes, after, PAGE)).await
     }
 
     /// The same, with the contents of small files as far as they can be read and the page has room for them.
     pub async fn list_with_contents(&self, path: &RemotePath, after: Option<&[u8]>) -> ApiResult<ListingPage> {
         let (bytes, bounds) = (path.bytes(), (PAGE, control::CONTENTS_MAX));
-        self.patiently(|| self.client.list_with_contents(&path.volume, &bytes, after, bounds)).await
+        self.patiently(|| self.client.list_with_contents(path.tree(), &bytes, after, bounds)).await
     }
 
     /// Many small changes in one commit.
     pub async fn edit(&self, volume: &str, edits: Vec<EditRequest>) -> ApiResult<EditsReply> {
-        let edits = control::EditsRequest { volume: volume.to_owned(), edits };
+        let edits = control::EditsRequest { volume: volume.to_owned(), edits, work: None };
         self.patiently(|| self.client.edit(&edits)).await
+    }
+
+    /// The earlier states of a volume; with a path also what each of them has there.
+    pub async fn history(&self, volume: &str, path: Option<&RemotePath>) -> ApiResult<control::HistoryReply> {
+        let bytes = path.map(RemotePath::bytes);
+        self.patiently(|| self.client.history(volume, bytes.as_deref())).await
+    }
+
+    /// Changes which earlier states are kept.
+    pub async fn change_history(&self, change: &control::HistoryChange) -> ApiResult<WriteReply> {
+        self.patiently(|| self.client.change_history(change)).await
     }
 
     /// Stores a small file whose bytes are here.
@@ -124,13 +140,13 @@ impl DaemonApi {
     /// Opens a file for reading.
     pub async fn download(&self, path: &RemotePath, range: &DownloadRange) -> ApiResult<Download> {
         let bytes = path.bytes();
-        self.patiently(|| self.client.download(&path.volume, &bytes, range)).await
+        self.patiently(|| self.client.download(path.tree(), &bytes, range)).await
     }
 
     /// Where a file has holes, from a place on.
     pub async fn holes(&self, path: &RemotePath, from: u64) -> ApiResult<control::HoleListing> {
         let bytes = path.bytes();
-        self.patiently(|| self.client.holes(&path.volume, &bytes, from)).await
+        self.patiently(|| self.client.holes(path.tree(), &bytes, from)).await
     }
 
     /// Whether everything else would fail, too, or would have to be undone: there is no point in going on.

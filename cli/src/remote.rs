@@ -6,6 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use fsdfs_node::control_client::VolumeName;
+
 use crate::text::escape;
 
 /// The volume that every member shares.
@@ -28,6 +30,8 @@ pub struct RemotePath {
     pub names: Vec<Vec<u8>>,
     /// Whether it was written with a slash at its end: a folder is meant.
     pub slash: bool,
+    /// In which earlier state, by its whole id; none = as it is now.
+    pub state: Option<String>,
 }
 
 impl RemotePath {
@@ -36,25 +40,30 @@ impl RemotePath {
         let bytes = text.as_bytes();
         let (volume, path) = split_volume(bytes)?;
         let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).map(check_name);
-        Ok(Self { volume, names: names.collect::<Result<_, _>>()?, slash: path.ends_with(b"/") })
+        Ok(Self { volume, names: names.collect::<Result<_, _>>()?, slash: path.ends_with(b"/"), state: None })
     }
 
     /// The path of `name` in this folder.
     pub fn join(&self, name: &[u8]) -> Self {
         let mut names = self.names.clone();
         names.push(name.to_vec());
-        Self { volume: self.volume.clone(), names, slash: false }
+        Self { names, slash: false, ..self.clone() }
     }
 
     /// The path of what these names lead to from here.
     pub fn join_all<'a>(&self, more: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let names = self.names.iter().cloned().chain(more.into_iter().map(<[u8]>::to_vec)).collect();
-        Self { volume: self.volume.clone(), names, slash: false }
+        Self { names, slash: false, ..self.clone() }
     }
 
     /// The last name; none for the root.
     pub fn name(&self) -> Option<&[u8]> {
         self.names.last().map(Vec::as_slice)
+    }
+
+    /// The tree that it leads into.
+    pub fn tree(&self) -> VolumeName<'_> {
+        VolumeName { volume: &self.volume, state: self.state.as_deref() }
     }
 
     /// The path as bytes, without the volume: `/a/b`.
@@ -119,7 +128,7 @@ mod tests {
         let names = names.iter().map(|name| name.as_bytes().to_vec()).collect();
         assert_eq!(
             RemotePath::parse(OsStr::new(text)),
-            Ok(RemotePath { volume: volume.into(), names, slash }),
+            Ok(RemotePath { volume: volume.into(), names, slash, state: None }),
             "{text:?}"
         );
     }
@@ -148,7 +157,7 @@ mod tests {
         #[test]
         fn printing_and_parsing_agree(names in proptest::collection::vec("[^/\0]{1,20}", 0..5)) {
             prop_assume!(names.iter().all(|name| name != "." && name != ".."));
-            let path = RemotePath { volume: "pool".into(), names: names.iter().map(|name| name.clone().into_bytes()).collect(), slash: names.is_empty() };
+            let path = RemotePath { volume: "pool".into(), names: names.iter().map(|name| name.clone().into_bytes()).collect(), slash: names.is_empty(), state: None };
             prop_assert_eq!(RemotePath::parse(&path.to_os_string()), Ok(path));
         }
 

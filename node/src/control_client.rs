@@ -65,6 +65,30 @@ pub struct ControlClient {
     http: reqwest::Client,
     socket: PathBuf,
     pinned: Arc<PinnedSocket>,
+    /// All changes made through this handle are one piece of work.
+    work: Option<String>,
+}
+
+/// What is read: a volume as it is, or as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeName<'a> {
+    /// Which volume.
+    pub volume: &'a str,
+    /// The earlier state, as the history lists it; none = what stands now.
+    pub state: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for VolumeName<'a> {
+    fn from(volume: &'a str) -> Self {
+        Self { volume, state: None }
+    }
+}
+
+impl VolumeName<'_> {
+    fn parameters(&self) -> Vec<(&'static str, &[u8])> {
+        let state = self.state.map(|state| ("state", state.as_bytes()));
+        std::iter::once(("volume", self.volume.as_bytes())).chain(state).collect()
+    }
 }
 
 /// Bytes of one line of an answer that comes in lines at most: a report names each member a few times.
@@ -158,7 +182,12 @@ impl ControlClient {
         let pinned = PinnedSocket::new(socket).map_err(ControlError::Handle)?;
         let builder = reqwest::Client::builder().no_proxy().unix_socket(pinned.way());
         let http = builder.build().map_err(ControlError::Client)?;
-        Ok(Self { http, socket: socket.to_owned(), pinned: Arc::new(pinned) })
+        Ok(Self { http, socket: socket.to_owned(), pinned: Arc::new(pinned), work: None })
+    }
+
+    /// A handle of which all changes are one piece of work, however many requests they take: of its states history keeps the last.
+    pub fn for_work(&self, work: u64) -> Self {
+        Self { work: Some(format!("{work:016x}")), ..self.clone() }
     }
 
     /// State of node and pool.
@@ -380,7 +409,9 @@ impl ControlClient {
     ) -> Outcome<control::WriteReply> {
         let (mode, mtime_ns) = (format!("{:o}", attrs.mode), attrs.mtime_ns.to_string());
         let parameters = [("path", path), ("volume", volume.as_bytes()), ("mode", mode.as_bytes())];
-        let url = self.url(route::FILES, &[&parameters[..], &[("mtime_ns", mtime_ns.as_bytes())]].concat());
+        let work = self.work.iter().map(|work| ("work", work.as_bytes()));
+        let further_parameters: Vec<_> = std::iter::once(("mtime_ns", mtime_ns.as_bytes())).chain(work).collect();
+        let url = self.url(route::FILES, &[&parameters[..], &further_parameters].concat());
         let mut request = self.http.put(url);
         if !further.xattrs.is_empty() {
             request = request.header(header::XATTRS, control::xattrs_text(&further.xattrs));
@@ -391,8 +422,14 @@ impl ControlClient {
     }
 
     /// Opens a file for reading.
-    pub async fn download(&self, volume: &str, path: &[u8], range: &DownloadRange) -> Outcome<Download> {
-        let url = self.url(route::FILES, &[("path", path), ("volume", volume.as_bytes())]);
+    pub async fn download(
+        &self,
+        of: impl Into<VolumeName<'_>>,
+        path: &[u8],
+        range: &DownloadRange,
+    ) -> Outcome<Download> {
+        let of = of.into();
+        let url = self.url(route::FILES, &[of.parameters(), vec![("path", path)]].concat());
         let (range, if_range) = range.headers();
         let mut request = self.http.get(url);
         request = range.into_iter().fold(request, |request, range| request.header("range", range));
@@ -412,22 +449,24 @@ impl ControlClient {
     }
 
     /// Where a file has holes, from a place on.
-    pub async fn holes(&self, volume: &str, path: &[u8], from: u64) -> Outcome<control::HoleListing> {
+    pub async fn holes(&self, of: impl Into<VolumeName<'_>>, path: &[u8], from: u64) -> Outcome<control::HoleListing> {
         let from = from.to_string();
-        let parameters = [("path", path), ("volume", volume.as_bytes()), ("from", from.as_bytes())];
+        let of = of.into();
+        let parameters = [of.parameters(), vec![("path", path), ("from", from.as_bytes())]].concat();
         self.get(route::HOLES, &parameters).await
     }
 
     /// One page of a folder.
     pub async fn list(
         &self,
-        volume: &str,
+        of: impl Into<VolumeName<'_>>,
         path: &[u8],
         after: Option<&[u8]>,
         max: usize,
     ) -> Outcome<control::ListingPage> {
         let max = max.to_string();
-        let mut parameters = vec![("path", path), ("volume", volume.as_bytes()), ("max", max.as_bytes())];
+        let of = of.into();
+        let mut parameters = [of.parameters(), vec![("path", path), ("max", max.as_bytes())]].concat();
         parameters.extend(after.map(|name| ("after", name)));
         self.get(route::ENTRIES, &parameters).await
     }
@@ -435,22 +474,24 @@ impl ControlClient {
     /// One page of a folder, with the contents of files of at most `contents` bytes; it ends early when they are many.
     pub async fn list_with_contents(
         &self,
-        volume: &str,
+        of: impl Into<VolumeName<'_>>,
         path: &[u8],
         after: Option<&[u8]>,
         (max, contents): (usize, usize),
     ) -> Outcome<control::ListingPage> {
         let (max, contents) = (max.to_string(), contents.to_string());
-        let mut parameters = vec![("path", path), ("volume", volume.as_bytes()), ("max", max.as_bytes())];
+        let of = of.into();
+        let mut parameters = [of.parameters(), vec![("path", path), ("max", max.as_bytes())]].concat();
         parameters.push(("contents", contents.as_bytes()));
         parameters.extend(after.map(|name| ("after", name)));
         self.get(route::ENTRIES, &parameters).await
     }
 
     /// One entry; with `blocks` also where its blocks are.
-    pub async fn stat(&self, volume: &str, path: &[u8], blocks: bool) -> Outcome<control::StatReply> {
+    pub async fn stat(&self, of: impl Into<VolumeName<'_>>, path: &[u8], blocks: bool) -> Outcome<control::StatReply> {
         let blocks = blocks.to_string();
-        let parameters = [("path", path), ("volume", volume.as_bytes()), ("blocks", blocks.as_bytes())];
+        let of = of.into();
+        let parameters = [of.parameters(), vec![("path", path), ("blocks", blocks.as_bytes())]].concat();
         self.get(route::ENTRY, &parameters).await
     }
 
@@ -463,7 +504,20 @@ impl ControlClient {
 
     /// Makes many small changes in one commit.
     pub async fn edit(&self, edits: &control::EditsRequest) -> Outcome<control::EditsReply> {
-        self.post(route::EDITS, edits).await
+        let work = edits.work.clone().or_else(|| self.work.clone());
+        self.post(route::EDITS, &control::EditsRequest { work, ..edits.clone() }).await
+    }
+
+    /// The earlier states of a volume; with a path also what each of them has there.
+    pub async fn history(&self, volume: &str, path: Option<&[u8]>) -> Outcome<control::HistoryReply> {
+        let path = path.map(|path| ("path", path));
+        let parameters: Vec<_> = std::iter::once(("volume", volume.as_bytes())).chain(path).collect();
+        self.get(route::HISTORY, &parameters).await
+    }
+
+    /// Changes which earlier states are kept, or lists some no more.
+    pub async fn change_history(&self, change: &control::HistoryChange) -> Outcome<control::WriteReply> {
+        self.post(route::HISTORY, change).await
     }
 
     /// Asks the daemon to leave its empty pool and to start again in the ticket's.

@@ -11,6 +11,7 @@ mod bandwidth;
 mod disk;
 mod drain;
 mod escape;
+mod history;
 mod legible;
 mod member_ref;
 mod members;
@@ -28,6 +29,7 @@ pub use bandwidth::*;
 pub use disk::*;
 pub use drain::*;
 pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
+pub use history::*;
 pub use legible::*;
 pub use member_ref::*;
 pub use members::*;
@@ -98,6 +100,9 @@ pub mod route {
     pub const SAFE_PROOF: &str = "/v1/safe/proof";
     /// `POST` [`super::EditsRequest`]: [`super::EditsReply`], many small changes in one commit.
     pub const EDITS: &str = "/v1/edits";
+    /// `GET ?path=&volume=`: [`super::HistoryReply`], the earlier states of a volume. `POST` [`super::HistoryChange`]:
+    /// [`super::WriteReply`].
+    pub const HISTORY: &str = "/v1/history";
     /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].
     pub const JOIN: &str = "/v1/join";
     /// `POST` [`super::MeetOrder`]: dials an address without knowing who answers there. [`super::MeetAnswer`].
@@ -225,7 +230,7 @@ mod tests {
         let folder =
             EditRequest::Folder { path: EscapedText(b"/a\xff".to_vec()), attrs, xattrs: Vec::new(), fresh: false };
         let remove = EditRequest::Remove { path: "/b".into(), recursive: false };
-        assert_eq!(edits, EditsRequest { volume: "pool".into(), edits: vec![folder, remove] });
+        assert_eq!(edits, EditsRequest { volume: "pool".into(), edits: vec![folder, remove], work: None });
         for wrong in [r#"{"op": "remove", "path": "/b", "recursiv": true}"#, r#"{"op": "chmod", "path": "/b"}"#] {
             assert!(serde_json::from_str::<EditRequest>(wrong).is_err(), "{wrong}");
         }

@@ -63,6 +63,8 @@ tagged_enum! {
         3 => Capability(CapabilityEntry),
         /// A head that is not published yet.
         4 => Unpublished(UnpublishedEntry),
+        /// A state that stood here.
+        5 => Stood(StoodState),
         /// What a node saw of the others; the last one counts.
         6 => Observed(Observation),
         /// What a later version wrote.
@@ -95,6 +97,21 @@ pub struct UnpublishedEntry {
     pub head: RawFact,
     /// Under-replicated blocks that its commit made, at most [`UNDER_REPLICATED_ENTRY_MAX`]; more are in further entries.
     pub under_replicated: Vec<BlockId>,
+}
+
+/// A state of a volume that stood at this node, by its own clock (spec 06-store, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoodState {
+    /// Of which volume.
+    pub volume: VolumeId,
+    /// Its commit.
+    pub commit: BlockId,
+    /// Wall milliseconds at which it was first found to stand.
+    pub from: u64,
+    /// And last.
+    pub to: u64,
+    /// Why it is remembered: 0, an hour ended. Others may come.
+    pub reason: u8,
 }
 
 /// Ids in one [`UnpublishedEntry`] at most: half a frame of a log.

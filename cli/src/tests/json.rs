@@ -4,13 +4,14 @@ use fsdfs_proto::control::{
     AbsenceAnswer, AbsenceReason, AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason,
     AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, BlocksToPull, ChangePlan, DailyHours, DiskListing,
     DiskSpace, DiskSpaceListing, DiskStatus, DrainAnswer, EntryKind, ErrorCode, FailureLoss, FormerMembership,
-    HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource,
-    ListingEntry, MeetAnswer, MemberAbsence, MemberBlocks, MemberEntry, MemberListing, MemberPresence,
-    MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, MeteredLine,
-    MissingHolder, MissingReason, NewDiskReply, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
-    PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare,
-    RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SafetyReport, SafetyVerdict,
-    ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
+    HistoryKeep, HistoryReply, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply,
+    KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberBlocks, MemberEntry, MemberListing,
+    MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink,
+    MeteredLine, MissingHolder, MissingReason, NewDiskReply, NodeAddress, NodeCounters, NodeStatus, PlanMember,
+    PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers,
+    RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SafetyReport,
+    SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, StateEntry, StateRung, WriteOutcome,
+    WriteReply,
 };
 use serde::Serialize;
 
@@ -502,11 +503,28 @@ fn of_the_tree() -> Vec<(String, String)> {
         answer("get", &DownloadSummary { files: 1, failed, ..DownloadSummary::default() }),
         answer("change", &ChangeSummary { done: 1, failed: &[edit], durability }),
         answer("ls", &entry()),
+        answer("log", &history()),
         answer(
             "stat",
             &StatReply { entry: entry(), maybe_stale: false, unpublished_on: Vec::new(), placement: Some(placement) },
         ),
     ]
+}
+
+fn history() -> HistoryReply {
+    let state = StateEntry {
+        state: "11".into(),
+        time_ms: Some(3),
+        by: Some("anna".into()),
+        stands: false,
+        kept: Some(StateRung::SixHourly),
+        only_here: true,
+        entry: Some(Box::new(entry())),
+        tag: Some("\"22-1\"".into()),
+        unreadable: true,
+    };
+    let keep = HistoryKeep { hourly: 24, six_hourly: 28, daily: 30, monthly: 0 };
+    HistoryReply { keep, states: vec![state], maybe_stale: false, unpublished_on: vec!["bob".into()] }
 }
 
 fn entry() -> ListingEntry {

@@ -33,6 +33,40 @@ pub fn until(text: &str) -> Result<u64, String> {
     u64::try_from(at.as_millisecond()).map_err(|_| wrong())
 }
 
+/// A time that has passed, or what stands for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PastTime {
+    /// Milliseconds since 1970.
+    At(u64),
+    /// The beginning of a state's id.
+    State(String),
+}
+
+/// A span of time before now, with or without `ago`; a local date or time; or the beginning of a state's id.
+pub fn past(text: &str) -> Result<PastTime, String> {
+    let wrong =
+        || "a time is 3days, a date such as 2026-11-24, 2026-11-24T18:00, or a state of 8 digits or more".to_owned();
+    let now = Timestamp::now();
+    let before = text.strip_suffix("ago").map_or(text, str::trim_end);
+    let at = match (span(before), text.parse::<DateTime>().or_else(|_| DateTime::strptime("%Y-%m-%d %H:%M", text))) {
+        (Ok(span), _) => now.checked_sub(span).map_err(|_| wrong())?,
+        (Err(_), Ok(local)) if text.contains('-') => {
+            local.to_zoned(TimeZone::system()).map_err(|_| wrong())?.timestamp()
+        }
+        _ => return state(text).map(PastTime::State).map_err(|_| wrong()),
+    };
+    if at > now {
+        return Err("that is still to come".into());
+    }
+    u64::try_from(at.as_millisecond()).map(PastTime::At).map_err(|_| wrong())
+}
+
+/// The beginning of a state's id.
+pub fn state(text: &str) -> Result<String, String> {
+    let is_id = (8..=64).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if is_id { Ok(text.to_ascii_lowercase()) } else { Err("a state is 8 to 64 hexadecimal digits".into()) }
+}
+
 /// Minutes of a day in local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalHours {
@@ -137,6 +171,23 @@ mod tests {
         assert_eq!(daily_hours("none"), Ok(LocalHours::None));
         for bad in ["", "23-7", "24:00-07:00", "07:00-07:00", "7:00"] {
             assert!(daily_hours(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn times_that_have_passed() {
+        let ms = |text| match past(text) {
+            Ok(PastTime::At(ms)) => ms,
+            other => panic!("{text}: {other:?}"),
+        };
+        let day = 86_400_000;
+        assert_eq!(ms("3days") / 10_000, ms("3 days ago") / 10_000);
+        assert_eq!(ms("2001-01-02") - ms("2001-01-01"), day);
+        assert_eq!(ms("2001-01-02T06:00"), ms("2001-01-02 06:00"));
+        assert_eq!(past("00AB34cd"), Ok(PastTime::State("00ab34cd".into())));
+        assert!(past("2999-01-01").is_err_and(|why| why.contains("to come")));
+        for bad in ["", "soon", "ago", "12", "abcdefg", "0x123456789"] {
+            assert!(past(bad).is_err(), "{bad}");
         }
     }
 

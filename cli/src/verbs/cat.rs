@@ -14,6 +14,7 @@ use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::remote::RemotePath;
 use crate::text::escape::TerminalWriter;
 use crate::text::parse::{self, ByteRangeArg};
+use crate::verbs::at::AtOption;
 
 /// Write files to the standard output.
 ///
@@ -23,6 +24,8 @@ pub struct CatCommand {
     /// Only these bytes: FIRST-LAST (both included), FIRST-, or -COUNT for the end.
     #[arg(long, value_name = "RANGE", value_parser = parse::range, allow_hyphen_values = true)]
     range: Option<ByteRangeArg>,
+    #[command(flatten)]
+    at: AtOption,
     /// Files, /PATH.
     #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
@@ -30,8 +33,9 @@ pub struct CatCommand {
 
 impl CatCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &AppContext) -> CliResult {
+    pub async fn run(mut self, app: &AppContext) -> CliResult {
         let api = app.api()?;
+        self.at.apply(app, &api, &mut self.paths).await?;
         let (mut maybe_stale, mut maybe_incomplete) = (false, false);
         let mut verdict = ExitStatus::Fine;
         for path in &self.paths {

@@ -139,14 +139,14 @@ impl RmCommand {
 
 /// Makes the changes, one commit a volume, and says what became of each. `refused` are not even tried; `words` say what
 /// is done to one and to many.
-async fn change(
+pub async fn change(
     app: &AppContext,
     edits: Vec<(RemotePath, EditRequest)>,
     refused: Vec<(RemotePath, CliError)>,
     words: (&str, &str, &str),
 ) -> CliResult {
     let (done, one, many) = words;
-    let api = app.api()?;
+    let api = app.api()?.for_work();
     let mut durability = Durability::default();
     let mut failed: Vec<FailedEdit> = refused.iter().map(|(path, problem)| not_made(app, path, problem)).collect();
     let mut made = 0u64;
@@ -191,6 +191,9 @@ pub struct ChangeSummary<'a> {
     pub durability: Durability,
 }
 
+/// How something comes back although another is there.
+const IN_THE_WAY: &str = "to have it under another name: --to DEST   in place of what is there now: --replace";
+
 /// Says why an edit was not made.
 fn not_made(app: &AppContext, path: &RemotePath, problem: &CliError) -> FailedEdit {
     let CliError { what, next, code } = problem.clone();
@@ -206,14 +209,16 @@ fn failures(
     edited: &EditsReply,
 ) -> Vec<FailedEdit> {
     let results = batch.iter().zip(&edited.edits);
-    let failed = results.filter_map(|((path, _), result)| match result {
-        EditResult::Failed(error) => Some((path, error)),
+    let failed = results.filter_map(|((path, edit), result)| match result {
+        EditResult::Failed(error) => Some((path, edit, error)),
         EditResult::Changed | EditResult::Unchanged => None,
     });
     failed
-        .map(|(path, error)| {
+        .map(|(path, edit, error)| {
             let refused = ControlError::Refused(error.clone());
             let CliError { next, code, .. } = api.problem_at(path, &refused);
+            let is_in_the_way = code == Some(ErrorCode::Exists) && matches!(edit, EditRequest::Restore { .. });
+            let next = if is_in_the_way { IN_THE_WAY.to_owned() } else { next };
             not_made(app, path, &CliError { what: error.error.clone(), next, code })
         })
         .collect()

@@ -13,6 +13,7 @@ use crate::output::OutputMode;
 use crate::remote::RemotePath;
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
+use crate::verbs::at::AtOption;
 
 /// List folders of the pool.
 ///
@@ -26,6 +27,8 @@ pub struct LsCommand {
     /// Show mode, size, time of last change, and where links point.
     #[arg(short, long)]
     long: bool,
+    #[command(flatten)]
+    at: AtOption,
     /// Folders or files, /PATH.
     #[arg(value_name = "PATH", default_value = "/", value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
@@ -33,8 +36,9 @@ pub struct LsCommand {
 
 impl LsCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &AppContext) -> CliResult {
+    pub async fn run(mut self, app: &AppContext) -> CliResult {
         let api = app.api()?;
+        self.at.apply(app, &api, &mut self.paths).await?;
         let mut verdict = ExitStatus::Fine;
         let (mut maybe_stale, mut unpublished_on) = (false, BTreeSet::new());
         for path in &self.paths {

@@ -1,6 +1,7 @@
 //! The verbs: each file holds what a verb takes and what it does.
 
 pub mod admins;
+pub mod at;
 pub mod away;
 pub mod bandwidth;
 pub mod cat;
@@ -16,18 +17,21 @@ pub mod get;
 pub mod init;
 pub mod invite;
 pub mod join;
+pub mod log;
 pub mod ls;
 pub mod manual;
 pub mod meet;
 pub mod members;
 pub mod plan;
 pub mod put;
+pub mod restore;
 pub mod root_key;
 pub mod rules;
 pub mod safe;
 pub mod serve;
 pub mod service;
 pub mod setup;
+pub mod snapshots;
 pub mod stat;
 pub mod status;
 pub mod troubles;

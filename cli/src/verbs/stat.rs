@@ -9,6 +9,7 @@ use crate::outcome::{CliResult, ExitStatus};
 use crate::remote::RemotePath;
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
+use crate::verbs::at::AtOption;
 
 /// Show everything about a file or folder: attributes, copies, holders and sites.
 ///
@@ -16,6 +17,8 @@ use crate::text::{escape, human};
 /// than required.
 #[derive(Args, Clone, Debug)]
 pub struct StatCommand {
+    #[command(flatten)]
+    at: AtOption,
     /// What to look at, /PATH.
     #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
@@ -23,8 +26,9 @@ pub struct StatCommand {
 
 impl StatCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &AppContext) -> CliResult {
+    pub async fn run(mut self, app: &AppContext) -> CliResult {
         let api = app.api()?;
+        self.at.apply(app, &api, &mut self.paths).await?;
         let mut verdict = ExitStatus::Fine;
         for path in &self.paths {
             let stat = match api.stat(path, true).await {

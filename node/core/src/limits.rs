@@ -47,6 +47,17 @@ pub const ROOT_NODES_MAX: usize = 4_096;
 /// Times a query or commit may come home for blocks: a tree can be made so deep that every block has to be waited for. The
 /// deepest path that a change may name has 256 folders of two levels each.
 pub const JOB_ROUNDS_MAX: usize = 1_024;
+/// States of a volume that are remembered without their trees: those that several heads list, and many that are past. 100 bytes each.
+pub const STATES_NOTED_MAX: usize = 4_096;
+/// Commits of earlier states that one job asks for at most, when it does not know of them: all that one head can name. A head may
+/// name what there is not, and each of these is looked for at all servers.
+pub const STATES_ASKED_MAX: usize = 256;
+/// The commit of an earlier state that could not be had is not asked for again by the commits of this time, unless somebody comes up.
+pub const STATES_AWAY_MS: u64 = 600_000;
+/// Heads of a volume that are remembered as standing at the end of an hour at most: several stand only while members are apart.
+pub const FLOOR_HEADS_MAX: usize = 16;
+/// That a state still stands is logged again after so many hours: a restart must not make it older by more than that.
+pub const FLOOR_LOG_AGAIN_HOURS: u64 = 24;
 /// Quarantined heads that one operation covers at most: half of the parents that a commit can have.
 pub const COVERED_HEADS_MAX: usize = 128;
 /// Writers that no other head knows, in a head that is covered, at most: an honest one that nobody can read names its own. More

@@ -12,7 +12,7 @@ use futures::stream::FuturesOrdered;
 use futures::{Stream, StreamExt as _};
 
 use super::error::ClientError;
-use super::handle::{Client, Freshness};
+use super::handle::{Client, Freshness, VolumeView};
 use super::memory::Permit;
 
 /// Blocks of one get under way at once, if memory allows: several sites answer at once, and each block passes through disk,
@@ -41,8 +41,9 @@ pub struct OpenFile {
 
 impl Client {
     /// Finds a file.
-    pub async fn open(&self, volume: VolumeId, path: TreePath) -> Result<OpenFile, ClientError> {
-        let (shown, freshness) = self.entry(volume, path).await?;
+    pub async fn open(&self, of: impl Into<VolumeView>, path: TreePath) -> Result<OpenFile, ClientError> {
+        let of = of.into();
+        let (volume, (shown, freshness)) = (of.volume, self.entry(of, path).await?);
         match shown.kind {
             TreeItemKind::Dir { .. } => Err(ClientError::NotAFile("a folder")),
             TreeItemKind::File { content: FileContent::Symlink(_), .. } => Err(ClientError::NotAFile("a link")),

@@ -10,8 +10,9 @@ use fsdfs_core::report::{
 };
 use fsdfs_core::seam::{
     AbsenceChange, Command, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply,
+    VolumeChange,
 };
-use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
+use fsdfs_core::tree::{QueryResult, TreeError, TreeItem, TreePath, TreeQuery, VolumeHistory};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{PoolRules, Role, SecretKey, Ticket};
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PublicKey, VolumeId};
@@ -44,6 +45,21 @@ pub struct NewRules {
     pub up_to_bytes: Option<u64>,
     /// Bytes of blocks, all copies together, that may be charged to one member; 0 = any.
     pub member_bytes_max: Option<u64>,
+}
+
+/// What is read: a volume as it is, or as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeView {
+    /// Which volume.
+    pub volume: VolumeId,
+    /// The earlier state, by its commit; none = what stands now.
+    pub state: Option<BlockId>,
+}
+
+impl From<VolumeId> for VolumeView {
+    fn from(volume: VolumeId) -> Self {
+        Self { volume, state: None }
+    }
 }
 
 /// Clones share everything.
@@ -209,8 +225,9 @@ impl Client {
     }
 
     /// Makes changes to a volume in one commit. A refused commit is an error.
-    pub async fn edit(&self, volume: VolumeId, edits: Vec<TreeEdit>) -> Result<EditReply, ClientError> {
-        let reply: EditReply = ask!(self, Command::Edit { volume, edits } => Edit)?;
+    pub async fn edit(&self, volume: VolumeId, change: impl Into<VolumeChange>) -> Result<EditReply, ClientError> {
+        let change = change.into();
+        let reply: EditReply = ask!(self, Command::Edit { volume, change } => Edit)?;
         match reply.outcome {
             PutOutcome::Refused(refusal) => Err(refusal.into()),
             _ => Ok(reply),
@@ -218,8 +235,8 @@ impl Client {
     }
 
     /// One entry, and what may be missing.
-    pub async fn entry(&self, volume: VolumeId, path: TreePath) -> Result<(TreeItem, Freshness), ClientError> {
-        let (found, freshness) = self.query(volume, TreeQuery::Entry { path }).await?;
+    pub async fn entry(&self, of: impl Into<VolumeView>, path: TreePath) -> Result<(TreeItem, Freshness), ClientError> {
+        let (found, freshness) = self.query(of, TreeQuery::Entry { path }).await?;
         match found {
             QueryResult::Entry(shown) => Ok((shown, freshness)),
             other => unreachable!("a query for an entry finds an entry, not {other:?}"),
@@ -229,24 +246,35 @@ impl Client {
     /// A page of a folder: entries, whether more follow, what may be missing.
     pub async fn list(
         &self,
-        volume: VolumeId,
+        of: impl Into<VolumeView>,
         path: TreePath,
         after: Option<bytes::Bytes>,
         max: usize,
     ) -> Result<(Vec<TreeItem>, bool, Freshness), ClientError> {
-        let (found, freshness) = self.query(volume, TreeQuery::List { path, after, max }).await?;
+        let (found, freshness) = self.query(of, TreeQuery::List { path, after, max }).await?;
         match found {
             QueryResult::List { entries, more } => Ok((entries, more, freshness)),
             other => unreachable!("a query for a list finds a list, not {other:?}"),
         }
     }
 
+    /// The earlier states of a volume, and what stands now.
+    pub async fn history(&self, volume: VolumeId) -> Result<(VolumeHistory, Freshness), ClientError> {
+        let (found, freshness) = self.query(volume, TreeQuery::History).await?;
+        match found {
+            QueryResult::History(history) => Ok((history, freshness)),
+            other => unreachable!("a query for the history finds it, not {other:?}"),
+        }
+    }
+
     pub(super) async fn query(
         &self,
-        volume: VolumeId,
+        of: impl Into<VolumeView>,
         query: TreeQuery,
     ) -> Result<(QueryResult, Freshness), ClientError> {
-        let QueryReply { found, maybe_stale, unpublished_on } = ask!(self, Command::Query { volume, query } => Query)?;
+        let VolumeView { volume, state } = of.into();
+        let reply = ask!(self, Command::Query { volume, state, query } => Query)?;
+        let QueryReply { found, maybe_stale, unpublished_on } = reply;
         match found {
             Ok(found) => Ok((found, Freshness { maybe_stale, unpublished_on })),
             // It may be among what cannot be seen.

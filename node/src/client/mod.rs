@@ -18,7 +18,7 @@ pub use crate::net::{
 pub use crate::store::{BegunDisk, StoreError};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
-pub use handle::{Client, Freshness, NewRules};
+pub use handle::{Client, Freshness, NewRules, VolumeView};
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};
 pub use safety::{BlocksBelow, PROOF_SAMPLE, SAFETY_SAMPLE, SafetyFound};

@@ -13,6 +13,8 @@ use crate::store::IfMissing;
 pub const UNIT_BYTES: u64 = 1 << 30;
 /// Bytes of one unit of weight instead, for tests with small disks. Must be the same on all nodes of a pool.
 pub const TEST_UNIT_ENV: &str = "FSDFS_TEST_UNIT";
+/// Milliseconds of an hour of history, for tests. Must be the same on all nodes of a pool.
+pub const TEST_HOUR_ENV: &str = "FSDFS_TEST_HOUR_MS";
 /// Seconds in which all stored blocks are read once to find damage, instead of days, for tests.
 pub const TEST_SCRUB_ENV: &str = "FSDFS_TEST_SCRUB_S";
 /// The same in days, unless config.toml says otherwise.
@@ -155,6 +157,12 @@ pub fn unit_bytes() -> Result<u64, ConfigError> {
         Ok(text) => size(&text).map_err(ConfigError::TestUnit),
         Err(_) => Ok(UNIT_BYTES),
     }
+}
+
+/// Milliseconds of an hour of history, unless the environment asks for less.
+pub fn hour_ms() -> u64 {
+    let given = std::env::var(TEST_HOUR_ENV).ok().and_then(|text| text.parse().ok());
+    given.filter(|ms| *ms > 0).unwrap_or(3_600_000)
 }
 
 /// Days in which all stored blocks are read once, unless the environment asks for less.

@@ -14,8 +14,8 @@ pub use bandwidth::{
     BandwidthChange, BandwidthInForce, BandwidthLimits, BandwidthPlan, BandwidthSetting, SettingSource,
 };
 pub use checked::{
-    Config, ConfigError, CongestionControl, Log, LogFormat, Storage, TEST_SCRUB_ENV, TEST_UNIT_ENV, UNIT_BYTES,
-    default_quota, default_storage, unit_bytes,
+    Config, ConfigError, CongestionControl, Log, LogFormat, Storage, TEST_HOUR_ENV, TEST_SCRUB_ENV, TEST_UNIT_ENV,
+    UNIT_BYTES, default_quota, default_storage, hour_ms, unit_bytes,
 };
 pub use filter::log_filter;
 pub use hours::HourRule;

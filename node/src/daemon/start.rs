@@ -26,7 +26,7 @@ use super::task_completion::TaskCompletion;
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::{Config, LiveBandwidth};
+use crate::config::{self, Config, LiveBandwidth};
 use crate::crypto_pool::CryptoPool;
 use crate::gateway::control::{self, Context};
 use crate::gateway::words;
@@ -207,7 +207,7 @@ impl HomeRecords<'_> {
             unit_bytes: config.unit_bytes,
             seed: u64::from_be_bytes(random::bytes()),
             may_be_restored_copy: instance.is_copy,
-            params: TreeParams::DEFAULT,
+            params: TreeParams { hour_ms: config::hour_ms(), ..TreeParams::DEFAULT },
             relayed_bytes_min: RELAYED_BYTES_MIN,
             patience: Patience::DEFAULT,
         }

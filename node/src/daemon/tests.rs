@@ -196,7 +196,8 @@ async fn small_edits_in_one_request_succeed_or_fail_by_themselves() {
         EditRequest::Move { from: EscapedText(name.clone()), to: EscapedText(b"/g".to_vec()) },
         EditRequest::Remove { path: EscapedText(b"/nothing".to_vec()), recursive: false },
     ];
-    let edited = node.client.edit(&EditsRequest { volume: POOL_VOLUME.into(), edits }).await.expect("committed");
+    let edited =
+        node.client.edit(&EditsRequest { volume: POOL_VOLUME.into(), edits, work: None }).await.expect("committed");
     let code = |result: &EditResult| match result {
         EditResult::Failed(error) => Err(error.code),
         EditResult::Changed => Ok(true),

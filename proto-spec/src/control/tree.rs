@@ -53,6 +53,10 @@ pub struct EditsRequest {
     pub volume: String,
     /// Carried out in order, at most [`super::EDITS_MAX`]; each succeeds or fails by itself.
     pub edits: Vec<EditRequest>,
+    /// 16 hexadecimal digits of the client's choice, the same for all requests of one piece of work: of its states history keeps
+    /// the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<String>,
 }
 
 fn pool_volume() -> String {
@@ -124,6 +128,20 @@ pub enum EditRequest {
         /// The new path itself, not a folder to move into.
         #[schema(value_type = String)]
         to: EscapedText,
+    },
+    /// Puts what an earlier state has at a path here. Nothing is copied.
+    Restore {
+        /// Which state, as the history lists them.
+        state: String,
+        /// What of it; `/` = all of it.
+        #[schema(value_type = String)]
+        from: EscapedText,
+        /// The new path itself; its parents are made.
+        #[schema(value_type = String)]
+        to: EscapedText,
+        /// In place of what is there now, if anything is.
+        #[serde(default)]
+        replace: bool,
     },
 }
 

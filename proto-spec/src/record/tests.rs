@@ -67,6 +67,11 @@ fn observed() -> LogEntry {
     LogEntry::Observed(Observation::Members(ObservedMembers { running_ms: 100_000_000, members }))
 }
 
+fn stood() -> LogEntry {
+    let (volume, commit) = (VolumeId([1; 32]), BlockId([2; 32]));
+    LogEntry::Stood(StoodState { volume, commit, from: 1_700_000_000_000, to: 1_700_003_600_000, reason: 0 })
+}
+
 fn superblock() -> Superblock {
     Superblock { pool: PoolId([1; 32]), nonce: DiskNonce([3; 16]), owner: NodeId([9; 32]), begun: 1_700_000_000_000 }
 }
@@ -95,6 +100,7 @@ fn vectors() -> Value {
         "log_frame_own": hex(&frame(&own, &MARKER).unwrap()),
         "log_frame_unpublished": hex(&frame(&unpublished(), &MARKER).unwrap()),
         "log_frame_observed": hex(&frame(&observed(), &MARKER).unwrap()),
+        "log_frame_stood": hex(&frame(&stood(), &MARKER).unwrap()),
         "log_frame_of_a_later_version": hex(&frame(&LogEntry::Unknown(Bytes::from_static(b"\x92\x4d\x00")), &MARKER).unwrap()),
         "refused_record_heads": {
             "redundancies descending": hex(&RecordHeader { redundancies: vec![stripe(5), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
@@ -191,6 +197,12 @@ fn entries_of_a_later_version_stay_as_they_are() {
     let framed = frame(&log_entry(&later), &MARKER).unwrap();
     assert_eq!(frame_payload(&framed, &MARKER), Some(&later[..]));
     assert_eq!(log_entry(&later), LogEntry::Unknown(later));
+}
+
+#[test]
+fn a_state_that_stood_is_read_as_it_was_written() {
+    let framed = frame(&stood(), &MARKER).unwrap();
+    assert_eq!(log_entry(frame_payload(&framed, &MARKER).unwrap()), stood());
 }
 
 #[test]

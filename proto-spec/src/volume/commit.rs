@@ -176,6 +176,11 @@ impl CommitView {
         Ok(view)
     }
 
+    /// The states that it names: those that it was made from, and earlier ones that are kept.
+    pub fn parents(&self) -> impl Iterator<Item = BlockId> {
+        self.links.iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id)
+    }
+
     /// Whether it is somebody's change, and no pure merge.
     pub fn is_operation(&self) -> bool {
         self.extra.writer.is_some()

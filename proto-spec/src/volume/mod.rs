@@ -7,6 +7,7 @@ mod directory;
 mod entry;
 mod flags;
 mod header;
+mod history;
 mod keys;
 mod limits;
 mod links;
@@ -28,6 +29,7 @@ pub use flags::EntryFlags;
 pub use header::{
     BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, KIND_BYTES, LINKS_MAX, LinkClass, header, kind_of,
 };
+pub use history::{HistoryRules, STATES_MAX, XATTR_HISTORY, is_reserved_xattr, work_message, work_of};
 pub use keys::{VolumeKeys, WriteKeys};
 pub use limits::{COMMIT_BYTES_MAX, MESSAGE_BYTES_MAX, PARENTS_MAX};
 pub use links::IndexedLink;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use bytes::Bytes;
 use fsdfs_core::tree::{
     BlockMap, BlockRef, EditError, EditJob, EditOutcome, FileContent, JobDone, JobTerms, MergeJob, QueryJob,
     QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeParams, TreePath, TreeQuery,
@@ -245,6 +246,31 @@ impl VolumeHistory {
         self.vanished.contains(&number)
     }
 
+    /// Checks what an earlier state was said to have in a folder. Of states that members made who lie nothing is expected.
+    pub fn past_shown(&self, state: BlockId, path: &TreePath, entries: Option<&[TreeItem]>) -> Option<String> {
+        let tree = &self.state(state)?.tree;
+        let is_in = |other: &TreePath| other.split_last().is_some_and(|(_, parents)| parents == &path[..]);
+        let wanted_files: BTreeSet<WriteNumber> =
+            tree.files.iter().filter(|(file, _)| is_in(file)).flat_map(|(_, numbers)| numbers).copied().collect();
+        let wanted_dirs: BTreeSet<&Bytes> =
+            tree.dirs.iter().filter(|dir| is_in(dir)).filter_map(|dir| dir.last()).collect();
+        let Some(entries) = entries else {
+            let is_there = path.is_empty() || tree.dirs.contains(path);
+            return is_there.then(|| format!("{} of state {} was not found", path_text(path), state.short()));
+        };
+        let is_dir = |item: &&TreeItem| matches!(item.kind, TreeItemKind::Dir { .. });
+        let dirs: BTreeSet<&Bytes> = entries.iter().filter(is_dir).map(|item| &item.name).collect();
+        let number = |item: &TreeItem| match &item.kind {
+            TreeItemKind::File { content, .. } => self.number_of(content),
+            TreeItemKind::Dir { .. } => None,
+        };
+        let files: BTreeSet<WriteNumber> = entries.iter().filter_map(number).collect();
+        (files != wanted_files || dirs != wanted_dirs).then(|| {
+            let (path, state) = (path_text(path), state.short());
+            format!("{path} of state {state} shows {files:?} {dirs:?}, not {wanted_files:?} {wanted_dirs:?}")
+        })
+    }
+
     /// Checks a merge: nothing is gone but what one side had removed.
     pub fn merged_to(
         &mut self,
@@ -297,6 +323,35 @@ impl VolumeHistory {
         Ok((merged, fits))
     }
 
+    /// What an earlier state has at a path takes the place of what is there.
+    fn restore(&self, state: &mut HeadState, past: BlockId, from: &TreePath, to: &TreePath) -> bool {
+        let tree = &mut state.tree;
+        make_parents(tree, to);
+        tree.dirs.retain(|dir| !dir.starts_with(to));
+        let gone: Vec<TreePath> = tree.files.keys().filter(|file| file.starts_with(to)).cloned().collect();
+        let mut replaced: BTreeSet<WriteNumber> =
+            gone.iter().filter_map(|path| tree.files.remove(path)).flatten().collect();
+        // What a member that lies made has no model; and which of several versions has the name, the model does not know.
+        let past = self.state(past).map(|past| &past.tree);
+        let is_one = |past: &TreeModel| {
+            past.files.get(from).is_none_or(|numbers| numbers.len() == 1 && !past.dirs.contains(from))
+        };
+        let Some(past) = past.filter(|past| is_one(past)) else {
+            state.removed.extend(replaced);
+            return false;
+        };
+        let moved = |path: &TreePath| [to.as_slice(), &path[from.len()..]].concat();
+        tree.dirs.extend(past.dirs.iter().filter(|dir| dir.starts_with(from)).map(moved));
+        let files = past.files.iter().filter(|(file, _)| file.starts_with(from));
+        tree.files.extend(files.map(|(file, numbers)| (moved(file), numbers.clone())));
+        let shown = tree.numbers();
+        replaced.retain(|number| !shown.contains(number));
+        state.removed.retain(|number| !shown.contains(number));
+        state.removed.extend(replaced);
+        // Broken folders of it, if it has any, are not known.
+        past.broken.is_empty()
+    }
+
     /// Edits of a tree, plainly. Where a name shows several versions only one of them is taken away, and the others stay
     /// under the names they are shown by; which is which the model does not know: it takes all away and returns false.
     fn apply(&self, state: &mut HeadState, edit: &TreeEdit) -> bool {
@@ -322,6 +377,8 @@ impl VolumeHistory {
                     state.removed.extend(tree.files.remove(&path).into_iter().flatten());
                 }
             }
+            TreeEdit::KeepHistory(_) | TreeEdit::DropStates(_) => {}
+            TreeEdit::Restore { state: past, from, to, .. } => return self.restore(state, *past, from, to),
             TreeEdit::Move { from, to } if from == to => {}
             TreeEdit::Move { from, to } => {
                 make_parents(tree, to);
@@ -411,8 +468,8 @@ impl VolumeHistory {
     fn look(&self, heads: &[Signed<Head>], path: &TreePath, used: &mut BlockMap) -> Result<Vec<TreeItem>, String> {
         let query = TreeQuery::List { path: path.clone(), after: None, max: usize::MAX };
         let (keys, params, terms) = (self.keys.clone(), self.params, JobTerms::default());
-        let mut job =
-            QueryJob { keys, heads: heads.to_vec(), query, known: None, params, terms, blocks: std::mem::take(used) };
+        let (heads, blocks) = (heads.to_vec(), std::mem::take(used));
+        let mut job = QueryJob { keys, heads, state: None, query, known: None, params, terms, blocks };
         let found = loop {
             match job.run() {
                 JobDone::Missing(ids) => {

@@ -299,6 +299,12 @@ impl Checkers {
                 let wrong = self.promises.query_answered(query);
                 self.fail_all(at, "promise", wrong);
             }
+            Observed::PastAnswered { op, state, path, entries } => {
+                self.promises.command_ended(op);
+                self.liveness.command_ended(op);
+                let wrong = self.history.past_shown(state, &path, entries.as_deref());
+                self.fail_all(at, "history", wrong);
+            }
             Observed::GetAnswered { machine, op, block, found, in_reach } => {
                 self.liveness.command_ended(op);
                 let wrong = self.promises.get_answered((machine, op), block, found, &in_reach, &self.storage);

@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_core::report::Presence;
 use fsdfs_core::seam::{AbsenceChange, Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
-use fsdfs_core::tree::{BlockRef, FileContent, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeQuery};
+use fsdfs_core::tree::{
+    BlockRef, FileContent, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeQuery, VolumeHistory,
+};
+use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, VolumeKeys, open_data};
 
@@ -38,11 +41,10 @@ impl World {
             self.end(id, OperationEnd::Crashed);
             return id;
         }
-        let look = |path| Command::Query { volume: self.pool.volume(), query: TreeQuery::Entry { path } };
-        let list = |path| Command::Query {
-            volume: self.pool.volume(),
-            query: TreeQuery::List { path, after: None, max: 1_000 },
-        };
+        let query = |query| Command::Query { volume: self.pool.volume(), state: None, query };
+        let look = |path| query(TreeQuery::Entry { path });
+        let list = |path| query(TreeQuery::List { path, after: None, max: 1_000 });
+        let history = query(TreeQuery::History);
         match operation {
             UserOperation::Put { bytes, .. } => self.begin_put(id, machine, bytes),
             UserOperation::MakeDir { path } => {
@@ -52,6 +54,9 @@ impl World {
             UserOperation::Move { from, to } => self.send_edit(id, TreeEdit::Move { from, to }),
             UserOperation::Read { path } => self.ask(id, PendingCommand::Look, look(path)),
             UserOperation::List { path } => self.ask(id, PendingCommand::Look, list(path)),
+            UserOperation::ListPast { .. } | UserOperation::Restore { .. } => {
+                self.ask(id, PendingCommand::History, history);
+            }
             UserOperation::Inventory => self.ask(id, PendingCommand::Report, Command::Inventory),
             UserOperation::Status => self.ask(id, PendingCommand::Report, Command::Status),
             UserOperation::Members => self.ask(id, PendingCommand::Report, Command::Members),
@@ -134,7 +139,8 @@ impl World {
     }
 
     fn send_edit(&mut self, id: OperationId, edit: TreeEdit) {
-        self.ask(id, PendingCommand::Edit, Command::Edit { volume: self.pool.volume(), edits: vec![edit] });
+        let change = vec![edit].into();
+        self.ask(id, PendingCommand::Edit, Command::Edit { volume: self.pool.volume(), change });
     }
 
     fn ask(&mut self, id: OperationId, asked: PendingCommand, command: Command) {
@@ -181,6 +187,18 @@ impl World {
                     Err(error) => self.end(id, OperationEnd::Failed(format!("{error:?}"))),
                 }
             }
+            (PendingCommand::History, Reply::Query(reply)) => {
+                self.looked = None;
+                self.observe(Observed::ReportAnswered { op });
+                match reply.found {
+                    Ok(QueryResult::History(history)) => self.visit_past(id, &history),
+                    other => self.end(id, OperationEnd::Failed(format!("{other:?}"))),
+                }
+            }
+            (PendingCommand::Past(state), Reply::Query(reply)) => {
+                self.looked = None;
+                self.past_answered(id, op, state, reply.found);
+            }
             (PendingCommand::Get { at, from, depth }, Reply::GetBlock(outcome)) => {
                 let found = matches!(outcome, GetOutcome::Found(_));
                 let in_reach = if found { Vec::new() } else { self.working_stores(machine) };
@@ -208,6 +226,48 @@ impl World {
             (asked, other) => {
                 self.observe(Observed::ReportAnswered { op });
                 self.report(id, asked, other);
+            }
+        }
+    }
+
+    /// The user goes on with one of the states.
+    fn visit_past(&mut self, id: OperationId, history: &VolumeHistory) {
+        let Some(task) = self.operations.open.get(&id) else { return };
+        let (UserOperation::ListPast { path, nth } | UserOperation::Restore { path, nth }) = &task.operation else {
+            return;
+        };
+        let Some(state) = history.states.get(nth % history.states.len().max(1)).map(|state| state.id) else {
+            return self.end(id, OperationEnd::Failed("no state at all".into()));
+        };
+        let path = path.clone();
+        match task.operation {
+            UserOperation::Restore { .. } => {
+                self.send_edit(id, TreeEdit::Restore { state, from: path.clone(), to: path, replace: true });
+            }
+            _ => {
+                let query = TreeQuery::List { path, after: None, max: 1_000 };
+                let command = Command::Query { volume: self.pool.volume(), state: Some(state), query };
+                self.ask(id, PendingCommand::Past(state), command);
+            }
+        }
+    }
+
+    fn past_answered(&mut self, id: OperationId, op: OpId, state: BlockId, found: Result<QueryResult, TreeError>) {
+        let task = self.operations.open.get(&id);
+        let Some(UserOperation::ListPast { path, .. }) = task.map(|task| &task.operation) else { return };
+        let path = path.clone();
+        match found {
+            Ok(QueryResult::List { entries, .. }) => {
+                self.observe(Observed::PastAnswered { op, state, path, entries: Some(entries.clone()) });
+                self.end(id, OperationEnd::Listed(entries));
+            }
+            Err(TreeError::NotFound | TreeError::NotAFolder) => {
+                self.observe(Observed::PastAnswered { op, state, path, entries: None });
+                self.end(id, OperationEnd::Failed("not there".into()));
+            }
+            other => {
+                self.observe(Observed::ReportAnswered { op });
+                self.end(id, OperationEnd::Failed(format!("{other:?}")));
             }
         }
     }
@@ -254,7 +314,7 @@ impl World {
     fn found(&mut self, id: OperationId, found: QueryResult) {
         match found {
             QueryResult::List { entries, .. } => self.end(id, OperationEnd::Listed(entries)),
-            QueryResult::Way { .. } => unreachable!("users ask for entries and lists"),
+            QueryResult::Way { .. } | QueryResult::History(_) => unreachable!("users ask for entries and lists"),
             QueryResult::Entry(TreeItem { kind: TreeItemKind::Dir { .. }, .. }) => {
                 self.end(id, OperationEnd::Failed("a folder".into()));
             }

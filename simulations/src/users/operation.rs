@@ -37,6 +37,16 @@ pub enum UserOperation {
     List {
         path: TreePath,
     },
+    /// What a folder had in some earlier state; `nth` of those that are listed, counted round.
+    ListPast {
+        path: TreePath,
+        nth: usize,
+    },
+    /// Puts back what such a state has there, in place of what is there now.
+    Restore {
+        path: TreePath,
+        nth: usize,
+    },
     Inventory,
     Status,
     Members,
@@ -65,7 +75,10 @@ pub enum UserOperation {
 impl UserOperation {
     /// Whether it changes the tree.
     pub fn writes(&self) -> bool {
-        matches!(self, Self::Put { .. } | Self::MakeDir { .. } | Self::Remove { .. } | Self::Move { .. })
+        matches!(
+            self,
+            Self::Put { .. } | Self::MakeDir { .. } | Self::Remove { .. } | Self::Move { .. } | Self::Restore { .. }
+        )
     }
 }
 
@@ -126,6 +139,10 @@ pub(super) enum PendingCommand {
     Put(BlockId),
     Edit,
     Look,
+    /// Which earlier states there are.
+    History,
+    /// What one of them shows.
+    Past(BlockId),
     Report,
     Revoke(NodeId),
     /// A block of a file, where its content begins, and how many levels of manifests lie below it.

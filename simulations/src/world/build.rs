@@ -24,12 +24,15 @@ use crate::world::store::{MachineStore, SimulatedDisk};
 pub const UNIT_BYTES: u64 = 64 << 10;
 /// Chunks and most blocks of folders go along chains of holders, short ones directly.
 pub const RELAYED_BYTES_MIN: usize = 512;
+/// An hour of history: a run of some minutes is a life of some days.
+pub const HOUR_MS: u64 = 4_000;
 /// Trees get deep from few files.
 pub const SMALL: TreeParams = TreeParams {
     chunk_bytes: 1 << 10,
     inline_bytes: 100,
     fan_out: 4,
     nodes: NodeTarget { leaf_bytes: 512, interior_bytes: 512 },
+    hour_ms: HOUR_MS,
 };
 
 impl World {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_core::placement::MapServer;
 use fsdfs_core::report::BlockAssurance;
 use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
-use fsdfs_core::tree::{JobDone, TreeJob};
+use fsdfs_core::tree::{JobDone, TreeItem, TreeJob, TreePath};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{FactKind, Head};
 use fsdfs_proto::ids::{BlockId, Digest, DiskId, NodeId, PublicKey};
@@ -142,6 +142,13 @@ pub enum Observed {
         maybe_stale: bool,
         maybe_incomplete: bool,
         connected: Vec<MachineId>,
+    },
+    /// An earlier state showed these entries of a folder; none: it has no such folder.
+    PastAnswered {
+        op: OpId,
+        state: BlockId,
+        path: TreePath,
+        entries: Option<Vec<TreeItem>>,
     },
     GetAnswered {
         machine: MachineId,

@@ -23,6 +23,7 @@ use crate::local::write::{ModeMask, OverwritePolicy};
 use crate::outcome::{CliResult, problem};
 use crate::remote::RemotePath;
 use crate::text::escape;
+use crate::verbs::at::AtOption;
 
 use budget::GetBudget;
 use place::{GetSource, GetTarget};
@@ -58,6 +59,8 @@ pub struct GetCommand {
     /// Fetch also what does not seem to fit, and more than ten million entries.
     #[arg(long)]
     any_size: bool,
+    #[command(flatten)]
+    at: AtOption,
     /// Files and folders to fetch, /PATH; then the local DEST, which may be left out for the current folder.
     #[arg(value_name = "PATH", required = true, value_parser = clap::builder::OsStringValueParser::new())]
     paths: Vec<std::ffi::OsString>,
@@ -78,8 +81,9 @@ A folder meets its own copy instead of nesting: /photos to ./photos goes into
 impl GetCommand {
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
-        let (sources, dest) = self.split(app)?;
+        let (mut sources, dest) = self.split(app)?;
         let api = app.api()?;
+        let state = self.at.apply(app, &api, &mut sources).await?;
         let rules = self.rules();
         let sources = look_up(&api, sources).await?;
         let plan = match place::plan(sources, &dest) {
@@ -91,7 +95,7 @@ impl GetCommand {
         for repeat in repeats {
             app.output.note(&format!("{} was named more than once; it is fetched once", repeat.source.path));
         }
-        let again = app.program.command_of(place::repeatable(&plan, &dest, &self.options()));
+        let again = app.program.command_of(place::repeatable(&plan, &dest, &self.options(state)));
         transfer::run(app, &api, plan, rules, &again).await
     }
 
@@ -104,13 +108,14 @@ impl GetCommand {
     }
 
     /// For the command that goes on where this one ends.
-    fn options(&self) -> Vec<&'static str> {
+    fn options(&self, state: Option<String>) -> Vec<String> {
         let given = [
             (self.force, "--force"),
             (self.preserve_permissions, "--preserve-permissions"),
             (self.any_size, "--any-size"),
         ];
-        given.into_iter().filter_map(|(is_given, option)| is_given.then_some(option)).collect()
+        let given = given.into_iter().filter(|(is_given, _)| *is_given).map(|(_, option)| option.to_owned());
+        given.chain(state.map(|state| format!("--at={state}"))).collect()
     }
 
     fn split(&self, app: &AppContext) -> CliResult<(Vec<RemotePath>, PathBuf)> {

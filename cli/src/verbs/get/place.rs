@@ -100,7 +100,7 @@ fn place(source: &GetSource, dest: &Path, into: bool, several: bool) -> Result<L
 
 /// The words of a command that does the same once more: a folder that became DEST is named with a slash, so that it does
 /// not become DEST/NAME the next time.
-pub fn repeatable(plan: &[GetTarget], dest: &Path, options: &[&str]) -> Vec<OsString> {
+pub fn repeatable(plan: &[GetTarget], dest: &Path, options: &[String]) -> Vec<OsString> {
     let mut words = vec![OsString::from("get")];
     words.extend(options.iter().map(OsString::from));
     words.extend(plan.iter().map(|planned| {

@@ -100,7 +100,7 @@ fn bytes(edit: &EditRequest) -> (usize, u64) {
         EditRequest::File { path, content, .. } => (path.0.len(), content.0.len() as u64),
         EditRequest::Link { path, target, .. } => (path.0.len() + target.0.len(), 0),
         EditRequest::Folder { path, .. } | EditRequest::Remove { path, .. } => (path.0.len(), 0),
-        EditRequest::Move { from, to } => (from.0.len() + to.0.len(), 0),
+        EditRequest::Move { from, to } | EditRequest::Restore { from, to, .. } => (from.0.len() + to.0.len(), 0),
     }
 }
 

@@ -83,7 +83,7 @@ impl PutCommand {
         let follow = self.follow.map_or(FollowLinks::Never, FollowLinks::from);
         let dest = dest_of(app, sources, dest, follow)?;
         let sources: Vec<PutSource> = sources.iter().map(|source| PutSource::new(source, follow)).collect();
-        let api = app.api()?;
+        let api = app.api()?.for_work();
         let standing = api.find(&dest).await.map_err(|error| api.stop_at(&dest, &error))?.map(|entry| entry.kind);
         let standing = if dest.names.is_empty() { Some(EntryKind::Folder) } else { standing };
         let plan = source::plan(&sources, &dest, standing).map_err(|what| CliError::new(what, help(app)))?;

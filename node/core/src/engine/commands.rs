@@ -25,8 +25,10 @@ impl Engine {
                 self.puts.start(cx, item, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
-            Command::Edit { volume, edits } => self.commits.edit(cx, op, volume, edits),
-            Command::Query { volume, query } => self.tree_queries.start(cx, &mut self.queries, op, (volume, query)),
+            Command::Edit { volume, change } => self.commits.edit(cx, op, volume, change),
+            Command::Query { volume, state, query } => {
+                self.tree_queries.start(cx, &mut self.queries, op, (volume, state, query));
+            }
             Command::Locate { ids } => self.locates.start(cx, op, ids),
             Command::Assure { blocks } => self.assurances.start(cx, op, blocks),
             Command::Prove { id, holders } => self.proof(|proofs, parts| proofs.start(parts, op, id, holders)),

@@ -11,7 +11,9 @@ use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
 use super::net::Connections;
 use super::start::Start;
-use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, Rotation, TreeQueries, Unpublished, Writer};
+use super::volume::{
+    CommitParts, Commits, HeadQueries, LocalHeads, Rotation, StateFloor, TreeQueries, Unpublished, Writer,
+};
 use crate::seam::Now;
 
 /// One node's decisions.
@@ -78,6 +80,7 @@ pub struct Engine {
 
     // Volume: trees that change.
     pub(super) heads: LocalHeads,
+    pub(super) floor: StateFloor,
     pub(super) unpublished: Unpublished,
     pub(super) queries: HeadQueries,
     pub(super) tree_queries: TreeQueries,
@@ -118,6 +121,7 @@ impl Engine {
             eviction: Eviction::default(),
             inventories: Inventories::default(),
             heads: LocalHeads::default(),
+            floor: StateFloor::default(),
             unpublished: Unpublished::default(),
             queries: HeadQueries::default(),
             tree_queries: TreeQueries::default(),

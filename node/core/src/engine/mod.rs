@@ -35,7 +35,7 @@ use self::admin::Proofs;
 use self::blocks::{Eviction, Repair};
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
-use self::volume::ReadBasis;
+use self::volume::{ReadBasis, StateFloor};
 use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::seam::{
@@ -152,7 +152,7 @@ impl Engine {
     pub fn log_entries(&self) -> Vec<LogEntry> {
         let facts = self.cx.facts.all().filter(|fact| facts::worth_logging(fact));
         let facts = facts.map(|fact| LogEntry::Fact(fact.raw()));
-        let facts = facts.chain(self.presence.entry());
+        let facts = facts.chain(self.presence.entry()).chain(self.floor.entries());
         facts.chain(self.writer.entry()).chain(self.heads.entries(&self.cx)).chain(self.key_ring.entries()).collect()
     }
 
@@ -198,6 +198,7 @@ impl Engine {
                 LogEntry::Capability(entry) => self.key_ring.add(entry.volume, &entry.text),
                 LogEntry::Unpublished(entry) => unpublished.push(entry),
                 LogEntry::Observed(seen) => self.presence.replay(&self.cx, seen),
+                LogEntry::Stood(stood) => self.floor.replay(&stood),
                 LogEntry::Unknown(_) => {}
             }
         }
@@ -223,6 +224,7 @@ impl Engine {
         self.presence.begin(&mut self.cx);
         self.connections.dial_members(&mut self.cx);
         self.cx.wake_in(GOSSIP_MS, Timer::Gossip);
+        StateFloor::begin(&mut self.cx);
         self.repair.begin(&mut self.cx);
         self.commits.begin_volumes(&mut self.cx, &self.heads);
         self.commits.recommit_soon(&mut self.cx, &self.heads);
@@ -288,8 +290,9 @@ impl Engine {
         let heads = self.heads.readable(&self.cx, volume);
         let is_whole = is_whole && heads.len() == all.len();
         let heard = HeardHeads { majority: heard.majority && is_whole, ..heard };
-        let basis = ReadBasis { heads, heard, withheld_by, recent };
-        self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
+        let remembered = self.floor.states(volume);
+        let basis = ReadBasis { heads, heard, withheld_by, recent, remembered };
+        self.tree_queries.on_heads(&mut self.cx, &mut self.heads, (query, volume), basis);
     }
 
     /// Queries that waited for a key, which came, or will not come soon.
@@ -446,6 +449,7 @@ impl Engine {
         self.audits.on_back(&mut self.cx);
         self.drain();
         self.heads.quarantine.try_again();
+        self.heads.history.try_again();
         self.heads.publish_soon(&mut self.cx);
     }
 
@@ -567,6 +571,7 @@ impl Engine {
                 self.repair(Repair::on_presence);
             }
             Timer::Keys => self.key_ring.request_of_any(cx),
+            Timer::Floor => self.floor.on_hour(cx, &self.heads),
             Timer::Queries => self.go_on_with_queries(),
             Timer::Rotate => self.rotation.on_due(cx),
             Timer::Facts(node) => self.gossip.go_on(cx, node),

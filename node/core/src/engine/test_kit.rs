@@ -21,6 +21,7 @@ pub const PARAMS: TreeParams = TreeParams {
     inline_bytes: 100,
     fan_out: 4,
     nodes: NodeTarget { leaf_bytes: 512, interior_bytes: 512 },
+    hour_ms: 3_600_000,
 };
 
 /// Node `me` of a pool of `nodes`, each with one disk of 100 GiB at a site of its own, at 1,000 s on both clocks. It has

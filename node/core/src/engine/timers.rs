@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Heartbeat,
     /// Everybody is looked at: who is up, away, gone.
     Presence,
+    /// An hour of history ended.
+    Floor,
     /// Somebody is out who has the key of the shared volume.
     Rotate,
     /// Keys are lacking still.

@@ -36,13 +36,15 @@ pub enum Command {
     Edit {
         /// Which volume.
         volume: VolumeId,
-        /// Carried out in order; each succeeds or fails by itself.
-        edits: Vec<TreeEdit>,
+        /// What is to change.
+        change: VolumeChange,
     },
     /// Read a volume's tree.
     Query {
         /// Which volume.
         volume: VolumeId,
+        /// The earlier state to read, by its commit; none = what stands now.
+        state: Option<BlockId>,
         /// What to read of it.
         query: TreeQuery,
     },
@@ -234,6 +236,22 @@ pub enum Reply {
     Rules(Box<PoolRules>),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
+}
+
+/// Edits of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeChange {
+    /// Carried out in order; each succeeds or fails by itself.
+    pub edits: Vec<TreeEdit>,
+    /// The longer piece of work that they are part of, by a number that was drawn for it: of its states history keeps the last.
+    pub work: Option<u64>,
+}
+
+/// Edits that are part of nothing longer.
+impl From<Vec<TreeEdit>> for VolumeChange {
+    fn from(edits: Vec<TreeEdit>) -> Self {
+        Self { edits, work: None }
+    }
 }
 
 /// What a ticket is made of.

@@ -12,7 +12,7 @@ mod token;
 pub use crate::report::{DiskCondition, DiskState};
 pub use command::{
     AbsenceChange, Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal,
-    Reply, RulesChange,
+    Reply, RulesChange, VolumeChange,
 };
 pub use disk::{CopyChange, CopyState, DiskCopy, DiskDone, DiskRequest, Lease, PlacedCopy, ReadDone, WriteDone};
 pub use effect::{Effect, TrafficClass};

@@ -64,9 +64,9 @@ impl MergedDirectory {
     }
 
     /// A new, empty folder.
-    pub fn born(origin: EntryOrigin, attrs: FileAttributes) -> Self {
-        let folder =
-            FolderNode { births: vec![origin.dot], attrs: vec![origin.version(attrs, &[])], ..FolderNode::default() };
+    pub fn born(origin: EntryOrigin, attrs: FileAttributes, xattrs: &[Xattr]) -> Self {
+        let attrs = vec![origin.version(attrs, xattrs)];
+        let folder = FolderNode { births: vec![origin.dot], attrs, ..FolderNode::default() };
         Self::stored(folder)
     }
 

@@ -1,9 +1,13 @@
 //! Changes to a tree. Each is made whole or not at all: everything is looked up before anything is changed.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::{
-    Dot, EntryVersion, NAME_RESERVED, NAME_STANDS_FOR, PATH_NAMES_MAX, VersionVector, check_name, check_xattrs,
+    Dot, EntryVersion, NAME_RESERVED, NAME_STANDS_FOR, PATH_NAMES_MAX, VersionVector, VolumeKeys, check_name,
+    check_xattrs, is_reserved_xattr,
 };
 
 use super::alias::{self, BlockAlias};
@@ -22,11 +26,23 @@ pub(super) struct TreeEditor<'a, 'b> {
     /// Everything below, which a moved folder's stamp covers.
     pub version_vector: VersionVector,
     pub origin: EntryOrigin,
+    /// Open earlier states.
+    pub keys: &'a VolumeKeys,
+    /// Earlier states that the commit may list.
+    pub states: &'a BTreeSet<BlockId>,
+    /// Those of them that it is not to list.
+    pub dropped: BTreeSet<BlockId>,
 }
 
 impl<'a, 'b> TreeEditor<'a, 'b> {
-    pub fn new(source: &'a mut BlockSource<'b>, state: MergeState, origin: EntryOrigin) -> Self {
-        Self { source, root: state.root, version_vector: state.version_vector, origin }
+    pub fn new(
+        source: &'a mut BlockSource<'b>,
+        state: MergeState,
+        origin: EntryOrigin,
+        (keys, states): (&'a VolumeKeys, &'a BTreeSet<BlockId>),
+    ) -> Self {
+        let MergeState { root, version_vector } = state;
+        Self { source, root, version_vector, origin, keys, states, dropped: BTreeSet::new() }
     }
 
     /// Makes the changes in order, those of the numbers that `takes` says.
@@ -64,6 +80,9 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
             }
             TreeEdit::Remove { path, recursive } => self.remove(path, *recursive),
             TreeEdit::Move { from, to } => self.rename(from, to),
+            TreeEdit::Restore { state, from, to, replace } => self.restore(*state, from, to, *replace),
+            TreeEdit::KeepHistory(rules) => self.keep_history(rules),
+            TreeEdit::DropStates(states) => self.drop_states(states),
         }
     }
 
@@ -113,10 +132,27 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         let is_there = is_there?;
         self.source.changing = true;
         let (_, dir) = self.folder_made(path)?;
+        // What is the store's own, such as the rules of the history, stays.
+        let own = dir
+            .folder
+            .attrs
+            .last()
+            .into_iter()
+            .flat_map(|version| &version.xattrs)
+            .filter(|own| is_reserved_xattr(own));
+        let own: Vec<Xattr> = own.cloned().collect();
+        let attrs = attrs.map(|(attrs, xattrs)| {
+            let mut xattrs = Cow::Borrowed(xattrs);
+            if !own.is_empty() {
+                xattrs.to_mut().extend(own);
+                xattrs.to_mut().sort();
+            }
+            (attrs, xattrs)
+        });
         match attrs {
-            Some((attrs, xattrs)) if !matches!(&dir.folder.attrs[..], [version] if version.value == attrs && version.xattrs == xattrs) =>
+            Some((attrs, xattrs)) if !matches!(&dir.folder.attrs[..], [version] if version.value == attrs && version.xattrs[..] == xattrs[..]) =>
             {
-                dir.folder.attrs = vec![origin.version(attrs, xattrs)];
+                dir.folder.attrs = vec![origin.version(attrs, &xattrs)];
                 Ok(EditOutcome::Changed)
             }
             _ if is_there => Ok(EditOutcome::Unchanged),
@@ -210,7 +246,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
     }
 
     /// Moved content counts as new. A folder's content gets a stamp instead of new dots: moving a million files is O(1).
-    fn place(&mut self, parents: &[EntryName], name: &EntryName, moved: NameSlot) -> StepResult<()> {
+    pub(super) fn place(&mut self, parents: &[EntryName], name: &EntryName, moved: NameSlot) -> StepResult<()> {
         let (dot, version_vector) = (self.origin.dot, self.version_vector.clone());
         let origin = self.origin;
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
@@ -231,7 +267,10 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
     }
 
     /// The folder at a path; none if it does not exist.
-    fn folder(&mut self, path: &[EntryName]) -> StepResult<Option<(&mut BlockSource<'b>, &mut MergedDirectory)>> {
+    pub(super) fn folder(
+        &mut self,
+        path: &[EntryName],
+    ) -> StepResult<Option<(&mut BlockSource<'b>, &mut MergedDirectory)>> {
         let mut dir = &mut self.root;
         for name in path {
             if dir.get(self.source, name)?.dir.is_none() {
@@ -246,13 +285,26 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
 
     /// The folder at a path that leads over no file. What is missing is made.
     fn folder_made(&mut self, path: &[EntryName]) -> StepResult<(&mut BlockSource<'b>, &mut MergedDirectory)> {
+        self.folder_made_as(path, &[])
+    }
+
+    /// The same; folders that are made get the attributes that they had, as far as these are known.
+    pub(super) fn folder_made_as(
+        &mut self,
+        path: &[EntryName],
+        past: &[Vec<EntryVersion<FileAttributes>>],
+    ) -> StepResult<(&mut BlockSource<'b>, &mut MergedDirectory)> {
         let origin = self.origin;
         let mtime_ns = i64::try_from(origin.time.ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
         let attrs = FileAttributes { mode: FOLDER_MODE, mtime_ns };
         let mut dir = &mut self.root;
-        for name in path {
+        for (depth, name) in path.iter().enumerate() {
             let slot = dir.slot(self.source, name)?;
-            dir = Arc::make_mut(slot.dir.get_or_insert_with(|| Arc::new(MergedDirectory::born(origin, attrs))));
+            let was = past.get(depth).and_then(|versions| versions.last());
+            let born = || {
+                MergedDirectory::born(origin, was.map_or(attrs, |was| was.value), was.map_or(&[], |was| &was.xattrs))
+            };
+            dir = Arc::make_mut(slot.dir.get_or_insert_with(|| Arc::new(born())));
             limit_stamp(dir, origin.dot, &self.version_vector);
         }
         Ok((self.source, dir))
@@ -284,7 +336,7 @@ pub(super) fn is_of_one_folder(error: &TreeError) -> bool {
     matches!(error, TreeError::Damaged(_) | TreeError::TooNew | TreeError::TooCostly)
 }
 
-fn check_path(path: &[EntryName]) -> Result<(), EditError> {
+pub(super) fn check_path(path: &[EntryName]) -> Result<(), EditError> {
     if path.len() > PATH_NAMES_MAX {
         return Err(EditError::BadName);
     }
@@ -293,7 +345,7 @@ fn check_path(path: &[EntryName]) -> Result<(), EditError> {
 
 /// spec 05-volume §3: what lies below this name of the root, and names that stand for what is none, are made by gateways and
 /// not by users.
-fn check_not_reserved(path: &[EntryName]) -> Result<(), EditError> {
+pub(super) fn check_not_reserved(path: &[EntryName]) -> Result<(), EditError> {
     let is_in_root = path.first().is_some_and(|name| **name == *NAME_RESERVED);
     let stands_for = path.iter().any(|name| name.starts_with(NAME_STANDS_FOR));
     if is_in_root || stands_for { Err(EditError::ReservedName) } else { Ok(()) }

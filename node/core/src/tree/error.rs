@@ -26,6 +26,14 @@ pub enum EditError {
     ReservedName,
     /// Mode, size, symlink target or inline content that cannot be stored.
     BadFile,
+    /// The earlier state is none of this volume, or holds what the heads do not include.
+    NoSuchState,
+    /// The earlier state has no such entry.
+    NotInState,
+    /// A block of the earlier state cannot be had now, or does not follow the format.
+    StateUnreadable,
+    /// More earlier states than a commit can list.
+    TooManyStates,
     /// A folder on the way breaks the rules, or costs more than a job may. It can be removed as a whole.
     Unreadable,
 }

@@ -11,13 +11,14 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
-    Commit, CommitView, Dot, EntryFlags, FolderNode, MarkSet, NodeClaim, PARENTS_MAX, VERSION_VECTOR_WRITERS_MAX,
-    VersionVector, VolumeKeys,
+    Commit, CommitView, Dot, EntryFlags, EntryVersion, FileAttributes, FolderNode, MarkSet, NodeClaim, PARENTS_MAX,
+    VERSION_VECTOR_WRITERS_MAX, VersionVector, VolumeKeys,
 };
 
 use super::HeadFault;
 use super::dir::MergedDirectory;
 use super::error::TreeError;
+use super::history::KeptStates;
 use super::merge::{MergeState, differing_nodes, merge};
 use super::source::{BlockSource, MissingOrError, StepResult, each};
 use super::terms::{BlockAbsence, JobTerms};
@@ -103,6 +104,23 @@ impl HeadTrees {
         let mut marks = self.marks.clone();
         covered.iter().for_each(|head| marks.add_head(head.value()));
         marks
+    }
+
+    /// Earlier states that the next commit may list, beside the heads themselves.
+    pub fn states(&self, source: &mut BlockSource, of: (&VolumeKeys, u64), terms: &JobTerms) -> StepResult<KeptStates> {
+        let mut heads: Vec<&(BlockId, Commit)> = self.commits.iter().collect();
+        heads.sort_by_key(|(id, _)| !self.good.contains(id));
+        KeptStates::of(source, of, terms, &heads)
+    }
+
+    /// Those of the heads.
+    pub fn ids(&self) -> BTreeSet<BlockId> {
+        self.commits.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// The attributes of the root that count in their merge.
+    pub fn root_attrs(&self) -> Option<&EntryVersion<FileAttributes>> {
+        self.commits.iter().flat_map(|(_, commit)| &commit.root.attrs).max()
     }
 
     pub fn len(&self) -> usize {
@@ -198,20 +216,24 @@ impl HeadTrees {
         None
     }
 
-    /// The commit that comes of them. `covered`: heads that it makes an end of.
+    /// The commit that comes of them. `covered`: heads that it makes an end of. `listed`: earlier states, as far as there is place
+    /// for them.
     pub fn next(
         &self,
         root: FolderNode,
         mut version_vector: VersionVector,
         stamp: Option<OperationStamp>,
-        covered: &[Signed<Head>],
+        (covered, listed): (&[Signed<Head>], BTreeSet<BlockId>),
     ) -> Result<Commit, FormatError> {
-        let mut parents: BTreeSet<BlockId> = self.commits.iter().map(|(id, _)| *id).collect();
+        let mut parents = self.ids();
         for view in covered.iter().filter_map(|head| CommitView::of_head(head.value()).ok()) {
             version_vector.add_all(&view.extra.version_vector);
             parents.insert(view.id);
         }
         bound(parents.len() <= PARENTS_MAX, "the parents of a commit")?;
+        let place = PARENTS_MAX - parents.len();
+        let listed: Vec<BlockId> = listed.into_iter().filter(|id| !parents.contains(id)).take(place).collect();
+        parents.extend(listed);
         bound(version_vector.dots().len() <= VERSION_VECTOR_WRITERS_MAX, "the writers of a volume")?;
         // Whoever has a copy of this node's key can make later incarnations of it: a head of theirs, covered, would include this
         // operation before it is made.

@@ -41,6 +41,8 @@ pub struct EditJob {
     pub heads: Vec<Signed<Head>>,
     /// In order; each succeeds or fails by itself.
     pub edits: Vec<TreeEdit>,
+    /// The piece of work that all of it is part of.
+    pub work: Option<u64>,
     /// The writer's incarnation and the sequence number of this commit: the dot of everything it writes.
     pub dot: (Writer, u64),
     /// Orders versions inside one entry.
@@ -83,6 +85,8 @@ pub struct QueryJob {
     pub keys: VolumeKeys,
     /// Current heads; several are shown merged.
     pub heads: Vec<Signed<Head>>,
+    /// The earlier state to read instead, by its commit.
+    pub state: Option<BlockId>,
     /// What to read.
     pub query: TreeQuery,
     /// A folder of the same heads on the way to it, to begin there; none = at the root.
@@ -115,12 +119,19 @@ pub struct TreeParams {
     pub fan_out: usize,
     /// Encoded bytes of the blocks of a large directory.
     pub nodes: NodeTarget,
+    /// Milliseconds of an hour of history.
+    pub hour_ms: u64,
 }
 
 impl TreeParams {
     /// What every real pool uses.
-    pub const DEFAULT: Self =
-        Self { chunk_bytes: 1 << 20, inline_bytes: 4 << 10, fan_out: 1024, nodes: NodeTarget::DEFAULT };
+    pub const DEFAULT: Self = Self {
+        chunk_bytes: 1 << 20,
+        inline_bytes: 4 << 10,
+        fan_out: 1024,
+        nodes: NodeTarget::DEFAULT,
+        hour_ms: 3_600_000,
+    };
 }
 
 /// What became of a job.

@@ -10,12 +10,15 @@ mod edit;
 mod error;
 mod file_blocks;
 mod heads;
+mod history;
 mod job;
 mod known;
+mod ladder;
 mod merge;
 mod operation;
 mod pages;
 mod query;
+mod restore;
 mod run;
 mod source;
 mod terms;
@@ -32,5 +35,8 @@ pub use file_blocks::{FileBlocks, NextBlock};
 pub use heads::coverable;
 pub use job::{EditJob, JobDone, MergeJob, QueryJob, TreeJob, TreeParams, WalkJob};
 pub use known::{KnownFolder, KnownFolders};
-pub use operation::{EditOutcome, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery};
-pub use terms::{BlockAbsence, CancelFlag, JobBudget, JobTerms};
+pub use ladder::{HistoryRung, StateNote, kept_times, ladder};
+pub use operation::{
+    EditOutcome, HistoryState, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery, VolumeHistory,
+};
+pub use terms::{BlockAbsence, CancelFlag, HistoryTerms, JobBudget, JobTerms};

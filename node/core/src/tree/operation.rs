@@ -2,7 +2,9 @@
 
 use fsdfs_proto::ids::{BlockId, Writer};
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode, Xattr};
+use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode, HistoryRules, Xattr};
+
+use super::ladder::{HistoryRung, StateNote};
 
 /// Names from the root of the volume; empty = the root itself.
 pub type TreePath = Vec<EntryName>;
@@ -44,6 +46,21 @@ pub enum TreeEdit {
         /// To: the new path itself, not a folder to move into.
         to: TreePath,
     },
+    /// Put what an earlier state has at a path here. Nothing is copied, whatever its size.
+    Restore {
+        /// The commit of that state.
+        state: BlockId,
+        /// What of it; empty = all of it.
+        from: TreePath,
+        /// The new path itself. Folders on the way are made.
+        to: TreePath,
+        /// Also if something is there now, which ends with that.
+        replace: bool,
+    },
+    /// Which earlier states are listed from now on.
+    KeepHistory(HistoryRules),
+    /// List these earlier states no more.
+    DropStates(Vec<BlockId>),
 }
 
 /// What an edit did.
@@ -77,6 +94,8 @@ pub enum TreeQuery {
         /// Entries at most.
         max: usize,
     },
+    /// The earlier states that the heads list.
+    History,
 }
 
 impl TreeQuery {
@@ -85,6 +104,7 @@ impl TreeQuery {
         match self {
             Self::Entry { path } | Self::Way { path } => path.split_last().map_or(&[], |(_, parents)| parents),
             Self::List { path, .. } => path,
+            Self::History => &[],
         }
     }
 }
@@ -108,6 +128,32 @@ pub enum QueryResult {
         /// More follow.
         more: bool,
     },
+    /// For [`TreeQuery::History`].
+    History(VolumeHistory),
+}
+
+/// The earlier states of a volume, as the heads list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeHistory {
+    /// Which of them are kept.
+    pub rules: HistoryRules,
+    /// The heads that stand, and what they list, by age, the newest first. Those of which nothing can be known come last.
+    pub states: Vec<HistoryState>,
+}
+
+/// A state of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryState {
+    /// Its commit.
+    pub id: BlockId,
+    /// None if its commit cannot be had now.
+    pub note: Option<StateNote>,
+    /// A head that stands: what is shown now, or a part of it.
+    pub stands: bool,
+    /// What keeps it; none of one that is only here because the newest was made from it.
+    pub rung: Option<HistoryRung>,
+    /// No head lists it: this node remembers that it stood here.
+    pub remembered: bool,
 }
 
 /// An entry as people see it: several versions appear as `name` and `stem (conflict WRITER DATE).ext`.

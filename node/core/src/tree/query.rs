@@ -22,6 +22,7 @@ pub(super) fn query(
             QueryResult::Way { entry, blocks: source.read() }
         }
         TreeQuery::List { after, max, .. } => list(source, &folder.dir, after.as_ref(), *max)?,
+        TreeQuery::History => unreachable!("the history of a volume lies in no folder"),
     };
     Ok((found, folder))
 }

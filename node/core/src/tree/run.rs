@@ -8,17 +8,18 @@ use fsdfs_proto::codec::{FormatError, bound};
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, PoolId};
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::{Commit, Dot, FolderNode, MarkSet, VolumeKeys, WriteKeys};
+use fsdfs_proto::volume::{Commit, Dot, FolderNode, MarkSet, VolumeKeys, WriteKeys, work_message};
 
 use super::block_map::BlockMap;
 use super::dir::{EntryOrigin, MergedDirectory};
 use super::edit::{TreeEditor, is_of_one_folder};
 use super::error::{EditError, TreeError};
 use super::heads::{HeadTrees, JobKind, OperationStamp};
+use super::history::{root_of, rules_of};
 use super::job::{EditJob, JobDone, MergeJob, QueryJob, TreeJob, WalkJob};
 use super::known::KnownFolder;
 use super::merge::MergeState;
-use super::operation::EditOutcome;
+use super::operation::{EditOutcome, QueryResult, TreeQuery};
 use super::pages::DirectoryPages;
 use super::query::query;
 use super::source::{BlockSource, MissingOrError, StepResult};
@@ -104,19 +105,25 @@ impl EditJob {
 
     fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
         let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Write)?;
+        let kept = heads.states(source, (&self.keys, self.params.hour_ms), &self.terms);
         let state = heads.merged(source)?;
+        let kept = kept?;
         let dot = Dot { writer: self.dot.0, seq: self.dot.1 };
         bound(!state.version_vector.covers(dot), "the sequence number of a change: it was used before")?;
         let mut version_vector = state.version_vector.clone();
         version_vector.add(dot);
-        let EditedTree { outcomes, root, pages, folder } = self.edited(keys, source, &state)?;
+        let states = kept.droppable(&heads.ids());
+        let EditedTree { outcomes, root, pages, folder, dropped } = self.edited(keys, source, (&state, &states))?;
         let base = &state.root;
-        let is_due = self.heads.is_empty() || self.edits.is_empty() || !self.terms.covered.is_empty();
+        let is_due =
+            self.heads.is_empty() || self.edits.is_empty() || !self.terms.covered.is_empty() || !dropped.is_empty();
         if !is_due && is_unchanged(base, &root, &folder, &heads) {
             return Ok(JobDone::Edited { blocks: Vec::new(), head: None, outcomes });
         }
         let stamp = OperationStamp { dot, time: self.hlc };
-        let commit = heads.next(folder, version_vector, Some(stamp), &self.terms.covered)?;
+        let listed = kept.listed(&rules_of(folder.attrs.last()), &dropped);
+        let commit = heads.next(folder, version_vector, Some(stamp), (&self.terms.covered, listed))?;
+        let commit = Commit { message: self.work.map(work_message), ..commit };
         let marks = heads.marks(&self.terms.covered);
         let blocks = new_blocks(pages, source);
         let (blocks, head) = publish(keys, (self.pool, &self.author, &marks), &commit, self.copies, blocks)?;
@@ -130,29 +137,29 @@ struct EditedTree<'a> {
     root: MergedDirectory,
     pages: DirectoryPages<'a>,
     folder: FolderNode,
+    /// Earlier states that are not to be listed.
+    dropped: BTreeSet<BlockId>,
 }
+
+/// What edits are made on: what the heads show, and the earlier states that they list.
+type EditBase<'a> = (&'a MergeState, &'a BTreeSet<BlockId>);
 
 impl EditJob {
     /// An edit that comes to a folder which cannot be read fails alone. That may show when the folder is written only; then
     /// each is tried by itself.
-    fn edited<'a>(
-        &self,
-        keys: &'a WriteKeys,
-        source: &mut BlockSource,
-        state: &MergeState,
-    ) -> StepResult<EditedTree<'a>> {
-        let all = self.edited_with(keys, source, state, &|_| true);
+    fn edited<'a>(&self, keys: &'a WriteKeys, source: &mut BlockSource, base: EditBase) -> StepResult<EditedTree<'a>> {
+        let all = self.edited_with(keys, source, base, &|_| true);
         if !matches!(&all, Err(MissingOrError::Failed(error)) if is_of_one_folder(error)) {
             return all;
         }
         let mut bad = BTreeSet::new();
         for number in 0..self.edits.len() {
-            match self.edited_with(keys, source, state, &|other| other == number) {
+            match self.edited_with(keys, source, base, &|other| other == number) {
                 Err(MissingOrError::Failed(error)) if is_of_one_folder(&error) => drop(bad.insert(number)),
                 other => drop(other?),
             }
         }
-        self.edited_with(keys, source, state, &|number| !bad.contains(&number))
+        self.edited_with(keys, source, base, &|number| !bad.contains(&number))
     }
 
     /// The edits of these numbers; the others are answered as if they had come to a folder that cannot be read.
@@ -160,17 +167,17 @@ impl EditJob {
         &self,
         keys: &'a WriteKeys,
         source: &mut BlockSource,
-        state: &MergeState,
+        (state, states): EditBase,
         takes: &dyn Fn(usize) -> bool,
     ) -> StepResult<EditedTree<'a>> {
         let origin = EntryOrigin { dot: Dot { writer: self.dot.0, seq: self.dot.1 }, time: self.hlc };
-        let mut editor = TreeEditor::new(source, state.clone(), origin);
+        let mut editor = TreeEditor::new(source, state.clone(), origin, (&self.keys, states));
         let outcomes = editor.run(&self.edits, takes)?;
-        let root = editor.root;
+        let (root, dropped) = (editor.root, editor.dropped);
         let mut pages = DirectoryPages::new(keys, self.copies, self.params);
         source.begin_part();
         let folder = pages.write(source, &root)?;
-        Ok(EditedTree { outcomes, root, pages, folder })
+        Ok(EditedTree { outcomes, root, pages, folder, dropped })
     }
 }
 
@@ -183,11 +190,13 @@ impl MergeJob {
     fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
         let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Write)?;
         bound(heads.len() >= 2, "the heads of a merge")?;
+        let kept = heads.states(source, (&self.keys, self.params.hour_ms), &self.terms);
         let state = heads.merged(source)?;
+        let listed = kept?.listed(&rules_of(state.root.folder.attrs.last()), &BTreeSet::new());
         let mut pages = DirectoryPages::new(keys, self.copies, self.params);
         source.begin_part();
         let folder = pages.write(source, &state.root)?;
-        let commit = heads.next(folder, state.version_vector, None, &[])?;
+        let commit = heads.next(folder, state.version_vector, None, (&[], listed))?;
         let blocks = new_blocks(pages, source);
         let signs = (self.pool, &self.author, &heads.marks(&[]));
         let (blocks, head) = publish(keys, signs, &commit, self.copies, blocks)?;
@@ -204,9 +213,13 @@ impl QueryJob {
     }
 
     fn step(&self, source: &mut BlockSource) -> StepResult<JobDone> {
-        let from = match &self.known {
-            Some(known) => known.clone(),
-            None => {
+        if self.query == TreeQuery::History {
+            return self.history(source);
+        }
+        let from = match (&self.known, self.state) {
+            (Some(known), _) => known.clone(),
+            (None, Some(state)) => KnownFolder::root(root_of(source, &self.keys, state)?.1),
+            (None, None) => {
                 let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Read)?;
                 KnownFolder::root(heads.merged(source)?.root)
             }
@@ -214,6 +227,13 @@ impl QueryJob {
         source.begin_part();
         let (found, folder) = query(source, &from, &self.query)?;
         Ok(JobDone::Queried { found: Ok(found), folder: Some(folder) })
+    }
+
+    fn history(&self, source: &mut BlockSource) -> StepResult<JobDone> {
+        let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Read)?;
+        let kept = heads.states(source, (&self.keys, self.params.hour_ms), &self.terms)?;
+        let found = kept.shown(rules_of(heads.root_attrs()), &heads.ids());
+        Ok(JobDone::Queried { found: Ok(QueryResult::History(found)), folder: None })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, Key, VolumeId};
 use fsdfs_proto::volume::{BlockRef, DirectoryEntry, DirectoryNode, FolderNode, NodeClaim, NodeSummary};
@@ -133,6 +134,18 @@ impl<'a> BlockSource<'a> {
         let node = Arc::new(OpenNode { node, summary });
         self.nodes.insert(at, Arc::clone(&node));
         Ok(node)
+    }
+
+    /// A commit that is no head, if it can be had.
+    pub fn commit(&mut self, id: BlockId) -> StepResult<Result<&'a Block, BlockAbsence>> {
+        match (self.blocks.get(&id), self.absent.get(&id)) {
+            (Some(block), _) => Ok(Ok(block)),
+            (None, Some(absence)) => Ok(Err(*absence)),
+            (None, None) => {
+                self.missing.insert(id);
+                Err(MissingOrError::Missing)
+            }
+        }
     }
 
     /// So many names are visited. Every loop over a tree comes by here, so that each job ends.

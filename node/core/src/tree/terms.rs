@@ -8,6 +8,7 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::signed::Signed;
 
+use super::ladder::StateNote;
 use crate::limits::{JOB_BYTES_MAX, JOB_NAMES_MAX};
 
 /// See the module. Without any of it a job has the budget of every job, and knows nothing.
@@ -21,13 +22,34 @@ pub struct JobTerms {
     pub writers: Option<Arc<BTreeSet<NodeId>>>,
     /// Blocks that could not be had when an earlier run asked for them.
     pub absent: BTreeMap<BlockId, BlockAbsence>,
+    /// What it goes by when it lists earlier states; none: it lists none of them.
+    pub history: Option<HistoryTerms>,
     /// What it may cost.
     pub budget: JobBudget,
     /// Whether it is to end.
     pub cancel: CancelFlag,
 }
 
+/// What is known of earlier states.
+#[derive(Clone, Debug)]
+pub struct HistoryTerms {
+    /// Wall milliseconds.
+    pub now_ms: u64,
+    /// States that need not be looked at again.
+    pub known: Arc<BTreeMap<BlockId, StateNote>>,
+    /// States that this node remembers, whatever the heads list. They are shown, and listed by no commit.
+    pub remembered: BTreeSet<BlockId>,
+}
+
 impl JobTerms {
+    /// The same with states that this node remembers.
+    pub fn remembering(mut self, states: &BTreeSet<BlockId>) -> Self {
+        if let Some(history) = &mut self.history {
+            history.remembered.clone_from(states);
+        }
+        self
+    }
+
     /// Whether a head names somebody who has no place among the writers, and whom no head names that was used before. Merged,
     /// it would take the place of somebody who has one.
     pub fn has_strangers(&self, head: &Head) -> bool {

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header as http};
 use axum::response::{IntoResponse, Response};
-use fsdfs_core::seam::EditReply;
+use fsdfs_core::seam::{EditReply, VolumeChange};
 use fsdfs_core::tree::{self, EditOutcome};
 use fsdfs_proto::control::{self, ErrorCode, WriteReply, header};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -27,6 +27,7 @@ use crate::client::{BodyError, OpenFile};
     ("mode" = Option<String>, Query, description = "permission bits in octal"),
     ("mtime_ns" = Option<i64>, Query, description = "default: now"),
     ("volume" = Option<String>, Query),
+    ("work" = Option<String>, Query, description = "16 hexadecimal digits that all requests of one piece of work share"),
     ("fsdfs-xattrs" = Option<String>, Header, description = "extended attributes, in the form of a query string"),
     ("fsdfs-hard-link" = Option<String>, Header, description = "32 hexadecimal digits that the names of one file share"),
     ("fsdfs-holes" = Option<String>, Header, description = "bytes=FIRST-LAST,...: zeros that the body lacks")),
@@ -38,7 +39,7 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<WriteReply> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume", "work"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
     let xattrs = xattrs::of_headers(&headers)?;
@@ -47,7 +48,8 @@ pub(super) async fn write(
     let (size, content, mut tally) = context.client.store(volume, body, holes).await?;
     let inline_bytes = inline_bytes(&content);
     let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content }, xattrs };
-    let EditReply { outcome, edits } = context.client.edit(volume, vec![put]).await?;
+    let change = VolumeChange { edits: vec![put], work: query.work()? };
+    let EditReply { outcome, edits } = context.client.edit(volume, change).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;
     if !unchanged {
         tally.uploaded_bytes += inline_bytes;
@@ -58,7 +60,8 @@ pub(super) async fn write(
 
 /// The content of a file, or a range of it.
 #[utoipa::path(get, path = control::route::FILES, params(
-    ("path" = String, Query), ("volume" = Option<String>, Query), ("Range" = Option<String>, Header),
+    ("path" = String, Query), ("volume" = Option<String>, Query), ("state" = Option<String>, Query),
+    ("Range" = Option<String>, Header),
     ("If-Range" = Option<String>, Header, description = "the tag of the content that the range is of")),
     responses((status = 200, description = "the content"), (status = 206, description = "the range"),
         (status = "default", body = control::ApiError)))]
@@ -67,8 +70,8 @@ pub(super) async fn read(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "volume"])?;
-    let file = context.client.open(query.volume(&context.client)?, query.path()?).await?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "volume", "state"])?;
+    let file = context.client.open(query.view(&context.client)?, query.path()?).await?;
     let tag = entity_tag(&file.content);
     let Ok(wanted) = wanted(&headers, file.size, &tag) else { return Ok(outside(file.size)) };
     let range = wanted.clone().unwrap_or(0..file.size);

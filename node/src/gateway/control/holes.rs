@@ -15,12 +15,12 @@ use super::{Answer, Json, Shared};
 /// Where a file has holes.
 #[utoipa::path(get, path = control::route::HOLES, params(
     ("path" = String, Query), ("from" = Option<u64>, Query, description = "the place to look from"),
-    ("volume" = Option<String>, Query)),
+    ("volume" = Option<String>, Query), ("state" = Option<String>, Query)),
     responses((status = 200, body = HoleListing), (status = "default", body = control::ApiError)))]
 pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<HoleListing> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "from", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "from", "volume", "state"])?;
     let from = query.from()?;
-    let file = context.client.open(query.volume(&context.client)?, query.path()?).await?;
+    let file = context.client.open(query.view(&context.client)?, query.path()?).await?;
     let (holes, until) = context.client.holes(&file, from.min(file.size), HOLES_MAX).await?;
     let holes = holes.into_iter().map(|Range { start, end }| FileHole { start, end }).collect();
     Ok(Json(HoleListing { tag: entity_tag(&file.content), size: file.size, holes, until }))

@@ -10,6 +10,7 @@ mod disks;
 mod drain;
 mod failure;
 mod files;
+mod history;
 mod holes;
 mod json;
 mod meet;
@@ -77,6 +78,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::SAFE, get(safety::safe))
         .route(route::SAFE_PROOF, get(safety::prove))
         .route(route::EDITS, post(tree::edit))
+        .route(route::HISTORY, get(history::history).post(history::change))
         .fallback(|| async { Failure::new(ErrorCode::NotFound, "no such resource", "see GET /v1/openapi.json") })
         .method_not_allowed_fallback(|| async { Failure::bad_request("this resource has no such method") })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))

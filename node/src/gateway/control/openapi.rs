@@ -4,7 +4,7 @@ use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
 use super::{
-    absence, admins, bandwidth, disks, drain, files, holes, meet, members, node, plan, root_key, safety, tree,
+    absence, admins, bandwidth, disks, drain, files, history, holes, meet, members, node, plan, root_key, safety, tree,
 };
 
 #[derive(OpenApi)]
@@ -57,6 +57,8 @@ use super::{
         safety::safe,
         safety::prove,
         tree::edit,
+        history::history,
+        history::change,
     )
 )]
 struct ControlApi;

@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use fsdfs_core::report::{BlockLocation, HeldState, MemberList};
 use fsdfs_core::tree::{FileContent, TreeItem, TreeItemKind, TreePath};
 use fsdfs_proto::control::{BlockPlacement, HolderBlocks};
-use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId};
 use futures::TryStreamExt as _;
 
-use crate::client::{Client, ClientError};
+use crate::client::{Client, ClientError, VolumeView};
 
 /// Blocks asked about at once.
 const BATCH: usize = fsdfs_proto::message::IDS_MAX;
 
 pub(super) async fn of(
     client: &Client,
-    volume: VolumeId,
+    of: VolumeView,
     path: TreePath,
     shown: &TreeItem,
 ) -> Result<BlockPlacement, ClientError> {
     let members = client.members().await?;
     let mut sum = PlacementSum { target_copies: client.status().await?.copies, ..PlacementSum::default() };
-    let Some(root) = root(client, volume, path, shown).await? else { return Ok(sum.finish(&members)) };
+    let Some(root) = root(client, of, path, shown).await? else { return Ok(sum.finish(&members)) };
     match &shown.kind {
         TreeItemKind::File { size, content: content @ FileContent::Tree { .. } } => {
-            let ids = client.block_ids(volume, content, *size).try_chunks(BATCH);
+            let ids = client.block_ids(of.volume, content, *size).try_chunks(BATCH);
             let mut batches = std::pin::pin!(ids);
             while let Some(ids) = batches.try_next().await.map_err(|stopped| stopped.1)? {
                 sum.add(&client.locate(&ids).await?, &members);
@@ -38,7 +38,7 @@ pub(super) async fn of(
 /// The block that holds a small file, a link or a folder is a folder's.
 async fn root(
     client: &Client,
-    volume: VolumeId,
+    of: VolumeView,
     mut path: TreePath,
     shown: &TreeItem,
 ) -> Result<Option<BlockId>, ClientError> {
@@ -47,7 +47,7 @@ async fn root(
         TreeItemKind::File { content: FileContent::Tree { root, .. }, .. } => return Ok(Some(root.id)),
         TreeItemKind::File { .. } => {
             path.pop();
-            client.entry(volume, path).await?.0
+            client.entry(of, path).await?.0
         }
     };
     Ok(match folder.kind {

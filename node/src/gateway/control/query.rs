@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use fsdfs_core::tree::{EntryName, FileAttributes, TreePath};
 use fsdfs_proto::control::{CONTENTS_MAX, ErrorCode, EscapedText, PATH_BYTES_MAX, POOL_VOLUME, parameters};
-use fsdfs_proto::ids::VolumeId;
+use fsdfs_proto::ids::{BlockId, VolumeId};
 
 use super::failure::Failure;
-use crate::client::Client;
+use crate::client::{Client, VolumeView};
 
 /// A permission mode unless one is given.
 const FILE_MODE: u32 = 0o644;
@@ -16,6 +16,8 @@ const FILE_MODE: u32 = 0o644;
 pub(super) struct RequestQuery {
     path: Option<Vec<u8>>,
     volume: Option<Vec<u8>>,
+    state: Option<Vec<u8>>,
+    work: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
     from: Option<Vec<u8>>,
     max: Option<Vec<u8>>,
@@ -56,6 +58,8 @@ impl RequestQuery {
             let place = match name.as_str() {
                 "path" => &mut found.path,
                 "volume" => &mut found.volume,
+                "state" => &mut found.state,
+                "work" => &mut found.work,
                 "after" => &mut found.after,
                 "from" => &mut found.from,
                 "max" => &mut found.max,
@@ -85,8 +89,24 @@ impl RequestQuery {
         path(self.path.as_deref().ok_or_else(|| Failure::bad_request("the parameter path is missing"))?)
     }
 
+    /// The path, where it may be left out.
+    pub fn path_if_any(&self) -> Result<Option<TreePath>, Failure> {
+        self.path.as_deref().map(path).transpose()
+    }
+
     pub fn volume(&self, client: &Client) -> Result<VolumeId, Failure> {
         volume(client, &text("volume", self.volume.as_deref())?.unwrap_or_else(|| POOL_VOLUME.into()))
+    }
+
+    /// The volume, or the earlier state of it that is named.
+    pub fn view(&self, client: &Client) -> Result<VolumeView, Failure> {
+        let state = text("state", self.state.as_deref())?.map(|digits| state(&digits)).transpose()?;
+        Ok(VolumeView { volume: self.volume(client)?, state })
+    }
+
+    /// The piece of work that the request is part of.
+    pub fn work(&self) -> Result<Option<u64>, Failure> {
+        text("work", self.work.as_deref())?.map(|digits| work(&digits)).transpose()
     }
 
     pub fn after(&self) -> Result<Option<EntryName>, Failure> {
@@ -181,6 +201,23 @@ pub(super) fn volume(client: &Client, name: &str) -> Result<VolumeId, Failure> {
         error,
         "the shared volume is called 'pool'; it is meant if no volume is named",
     ))
+}
+
+/// An earlier state, by the whole id of its commit.
+pub(super) fn state(digits: &str) -> Result<BlockId, Failure> {
+    let wrong = || {
+        Failure::bad_request(format!(
+            "{digits:?} is no state: a state has 64 hexadecimal digits, as GET /v1/history lists"
+        ))
+    };
+    digits.parse().map_err(|_| wrong())
+}
+
+/// What all requests of one piece of work share.
+pub(super) fn work(digits: &str) -> Result<u64, Failure> {
+    let is_whole = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let work = Some(digits).filter(|_| is_whole).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    work.ok_or_else(|| Failure::bad_request("a piece of work is named by 16 hexadecimal digits"))
 }
 
 /// `/a/b` as names. The root is `/`; doubled slashes and one at the end are ignored, as in every shell.

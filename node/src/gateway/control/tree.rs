@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use bytes::Bytes;
-use fsdfs_core::seam::EditReply;
+use fsdfs_core::seam::{EditReply, VolumeChange};
 use fsdfs_core::tree::{self, EditOutcome, FileContent, FileNode};
 use fsdfs_proto::control::{
     self, CONTENTS_MAX, EDITS_MAX, EditResult, EditsReply, EditsRequest, ErrorCode, ListingPage, PAGE_MAX, StatReply,
@@ -32,11 +32,12 @@ const LINK_MODE: u32 = 0o777;
     ("after" = Option<String>, Query, description = "last name of the page before"),
     ("max" = Option<usize>, Query, description = "entries at most"),
     ("contents" = Option<u64>, Query, description = "with the contents of files up to this size"),
-    ("volume" = Option<String>, Query)), responses((status = 200, body = ListingPage), (status = "default", body = control::ApiError)))]
+    ("volume" = Option<String>, Query),
+    ("state" = Option<String>, Query, description = "the earlier state to read, as GET /v1/history lists them")), responses((status = 200, body = ListingPage), (status = "default", body = control::ApiError)))]
 pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ListingPage> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "after", "max", "contents", "volume"])?;
-    let (volume, path, after) = (query.volume(&context.client)?, query.path()?, query.after()?);
-    let (items, more, freshness) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "after", "max", "contents", "volume", "state"])?;
+    let (of, path, after) = (query.view(&context.client)?, query.path()?, query.after()?);
+    let (items, more, freshness) = context.client.list(of, path, after, query.max(PAGE_MAX)?).await?;
     let Freshness { maybe_stale, unpublished_on } = freshness;
     Ok(Json(match query.contents()? {
         None => {
@@ -44,7 +45,7 @@ pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> A
             ListingPage { entries, more, maybe_stale, unpublished_on }
         }
         Some(max) => {
-            let (entries, is_cut) = contents::entries(&context.client, volume, items, max).await;
+            let (entries, is_cut) = contents::entries(&context.client, of.volume, items, max).await;
             ListingPage { entries, more: more || is_cut, maybe_stale, unpublished_on }
         }
     }))
@@ -52,14 +53,15 @@ pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> A
 
 /// Everything about one entry; with blocks=true also where its blocks are.
 #[utoipa::path(get, path = control::route::ENTRY, params(
-    ("path" = String, Query), ("blocks" = Option<bool>, Query), ("volume" = Option<String>, Query)),
+    ("path" = String, Query), ("blocks" = Option<bool>, Query), ("volume" = Option<String>, Query),
+    ("state" = Option<String>, Query)),
     responses((status = 200, body = StatReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> Answer<StatReply> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "blocks", "volume"])?;
-    let (volume, path) = (query.volume(&context.client)?, query.path()?);
-    let (shown, Freshness { maybe_stale, unpublished_on }) = context.client.entry(volume, path.clone()).await?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "blocks", "volume", "state"])?;
+    let (of, path) = (query.view(&context.client)?, query.path()?);
+    let (shown, Freshness { maybe_stale, unpublished_on }) = context.client.entry(of, path.clone()).await?;
     let placement = match query.blocks()? {
-        true => Some(placement::of(&context.client, volume, path, &shown).await?),
+        true => Some(placement::of(&context.client, of, path, &shown).await?),
         false => None,
     };
     Ok(Json(StatReply { entry: convert::entry(&shown), maybe_stale, unpublished_on, placement }))
@@ -96,6 +98,7 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
         return Err(Failure::bad_request(format!("at most {EDITS_MAX} edits in one request; send several")));
     }
     let volume = query::volume(&context.client, &request.volume)?;
+    let work = request.work.as_deref().map(query::work).transpose()?;
     // Contents become durable before the commit that names them; one that does not fails alone.
     // Those behind it let a file wait a moment for its sync: hundreds share one. The last one with a block waits for nobody.
     let last = request.edits.iter().rposition(has_block);
@@ -119,7 +122,7 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
         }
     }
     let only_removes = edits.iter().all(|edit| matches!(edit, tree::TreeEdit::Remove { .. }));
-    let reply = context.client.edit(volume, edits).await;
+    let reply = context.client.edit(volume, VolumeChange { edits, work }).await;
     let EditReply { outcome, edits } = reply.map_err(|error| of_removals(error.into(), only_removes))?;
     let unchanged = !edits.contains(&Ok(EditOutcome::Changed));
     // What lies in the folders is new where they changed.
@@ -215,6 +218,10 @@ fn checked(edit: control::EditRequest) -> Result<tree::TreeEdit, Failure> {
         }
         control::EditRequest::Move { from, to } => {
             tree::TreeEdit::Move { from: query::path(&from.0)?, to: query::path(&to.0)? }
+        }
+        control::EditRequest::Restore { state, from, to, replace } => {
+            let (state, from, to) = (query::state(&state)?, query::path(&from.0)?, query::path(&to.0)?);
+            tree::TreeEdit::Restore { state, from, to, replace }
         }
     })
 }

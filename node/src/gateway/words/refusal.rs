@@ -4,6 +4,7 @@ use fsdfs_core::seam::Refusal;
 use fsdfs_core::tree::{BlockAbsence, EditError, HeadFault, TreeError};
 use fsdfs_proto::control::{ApiError, ErrorCode};
 use fsdfs_proto::identity::GateRefusal;
+use fsdfs_proto::volume::STATES_MAX;
 
 use crate::client::HandshakeRejected;
 
@@ -166,6 +167,26 @@ pub(crate) fn edit_error(edit: &EditError) -> ApiError {
             ErrorCode::BadName,
             "the name .fsdfs in the root of a volume is reserved for fsdfs itself",
             "choose another name",
+        ),
+        EditError::NoSuchState => error(
+            ErrorCode::NotFound,
+            "there is no such earlier state, or it is not listed any more",
+            "see 'fsdfs snapshots' for those that there are",
+        ),
+        EditError::NotInState => error(
+            ErrorCode::NotFound,
+            "that state has no such file or folder",
+            "'fsdfs log PATH' shows in which states it is there",
+        ),
+        EditError::StateUnreadable => error(
+            ErrorCode::Unavailable,
+            "part of that state is on members that cannot be reached now, or cannot be read",
+            "try again when more members are up ('fsdfs members'), or take another state ('fsdfs log PATH')",
+        ),
+        EditError::TooManyStates => error(
+            ErrorCode::BadRequest,
+            format!("a volume keeps at most {STATES_MAX} earlier states"),
+            "the numbers of hourly, six-hourly, daily and monthly ones together are at most that",
         ),
         EditError::Unreadable => error(
             ErrorCode::Damaged,

@@ -242,7 +242,9 @@ impl HouseholdScenario {
             50..54 => UserOperation::Remove { path: self.file() },
             54..60 => UserOperation::Move { from: self.file(), to: self.file() },
             60..90 => UserOperation::Read { path: self.file() },
-            _ => UserOperation::List { path: Vec::new() },
+            90..96 => UserOperation::List { path: Vec::new() },
+            96..98 => UserOperation::ListPast { path: Vec::new(), nth: self.rng.usize(0..96) },
+            _ => UserOperation::Restore { path: self.file(), nth: self.rng.usize(0..96) },
         }
     }
 

@@ -183,7 +183,10 @@ impl RandomScenario {
             56..63 => UserOperation::Move { from: self.file(), to: self.file() },
             63..68 => UserOperation::Move { from: self.folder(1), to: self.folder(1) },
             68..88 => UserOperation::Read { path: self.file() },
-            _ => UserOperation::List { path: self.folder(0) },
+            88..94 => UserOperation::List { path: self.folder(0) },
+            94..97 => UserOperation::ListPast { path: self.folder(0), nth: self.rng.usize(0..96) },
+            97 => UserOperation::Restore { path: self.folder(1), nth: self.rng.usize(0..96) },
+            _ => UserOperation::Restore { path: self.file(), nth: self.rng.usize(0..96) },
         }
     }
 

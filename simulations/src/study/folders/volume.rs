@@ -95,6 +95,7 @@ impl CountedVolume {
             author: author.clone(),
             heads: self.heads.clone(),
             edits,
+            work: None,
             dot: (Writer::of(NodeId(author.verifying_key().to_bytes()), 1), self.seq),
             hlc: Hlc { ms: 1_700_000_000_000 + self.seq, count: 0 },
             copies: COPIES,

@@ -13,6 +13,7 @@ use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VersionVector;
 
+use super::history::StateNotes;
 use super::quarantine::{HeadUse, Quarantine};
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
@@ -20,6 +21,7 @@ use crate::engine::timers::Timer;
 use crate::facts::{FactSet, MemberStatus, current_heads};
 use crate::limits::{LONG_AWAY_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS, PUBLISH_AGAIN_MS_MAX, REPLICATE_AT_ONCE};
 use crate::seam::{Copies, PutOutcome};
+use crate::tree::JobTerms;
 
 /// See the module.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub(in crate::engine) struct LocalHeads {
     own: BTreeMap<VolumeId, UnpublishedHead>,
     /// Those that cannot be used.
     pub quarantine: Quarantine,
+    /// What is known of the states that they list.
+    pub history: StateNotes,
     /// The published heads that this node went by last, and those of them that an epoch began without.
     went_by: BTreeMap<VolumeId, Vec<Signed<Head>>>,
 }
@@ -129,6 +133,12 @@ impl LocalHeads {
         let mut heads = cx.facts.heads(volume);
         heads.extend(self.left_out(cx, volume, &heads));
         self.went_by.insert(volume, heads);
+    }
+
+    /// What a job on these heads goes by.
+    pub fn terms(&mut self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) -> JobTerms {
+        let terms = self.quarantine.terms(cx, volume, heads);
+        self.history.extend(cx, volume, heads, terms)
     }
 
     /// What only this node knows of a volume.

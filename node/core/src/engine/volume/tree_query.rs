@@ -27,6 +27,8 @@ pub(in crate::engine) struct TreeQueries {
     last: u64,
     /// Where the next query may begin.
     known: KnownFolders,
+    /// The same in the earlier state that was read last; in place of the heads stands its commit.
+    past: KnownFolders,
     /// Since when the key of a head that stands is on its way. Queries wait for it for a while, counted from then, and not each
     /// of them.
     key_awaited_since: BTreeMap<VolumeId, u64>,
@@ -37,12 +39,16 @@ struct PendingQuery {
     /// Who is answered.
     op: OpId,
     volume: VolumeId,
+    /// The earlier state that it reads.
+    state: Option<BlockId>,
     /// Kept until the heads are known.
     query: TreeQuery,
     /// Fewer than a majority of the holders of heads were heard.
     maybe_stale: bool,
     /// Connected members that acknowledged what the heads do not include.
     withheld_by: BTreeSet<NodeId>,
+    /// See [`ReadBasis`].
+    remembered: BTreeSet<BlockId>,
     /// The heads that it reads, once they are known.
     heads: Vec<FactId>,
     /// While blocks are fetched for it; otherwise it is away, or not made yet.
@@ -69,24 +75,29 @@ pub(in crate::engine) struct ReadBasis {
     pub withheld_by: BTreeSet<NodeId>,
     /// Blocks of the volume that were used lately.
     pub recent: BlockMap,
+    /// Earlier states that this node remembers, whatever the heads list.
+    pub remembered: BTreeSet<BlockId>,
 }
 
 impl TreeQueries {
-    /// Begins with the question which heads stand, so that a reader sees what a writer elsewhere was told is durable.
+    /// Begins with the question which heads stand, so that a reader sees what a writer elsewhere was told is durable. An earlier
+    /// state stays what it is.
     pub fn start(
         &mut self,
         cx: &mut Context,
         heads: &mut HeadQueries,
         op: OpId,
-        (volume, query): (VolumeId, TreeQuery),
+        (volume, state, query): (VolumeId, Option<BlockId>, TreeQuery),
     ) {
         self.last += 1;
         let pending = PendingQuery {
             op,
             volume,
+            state,
             query,
-            maybe_stale: true,
+            maybe_stale: state.is_none(),
             withheld_by: BTreeSet::new(),
+            remembered: BTreeSet::new(),
             heads: Vec::new(),
             job: None,
             missing: BTreeSet::new(),
@@ -96,7 +107,10 @@ impl TreeQueries {
             awaits_key: None,
         };
         self.open.insert(self.last, pending);
-        heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
+        match state {
+            Some(state) => self.run_past(cx, (self.last, volume), state),
+            None => heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last))),
+        }
     }
 
     /// A job that is away ends soon, and its result meets nothing.
@@ -142,23 +156,42 @@ impl TreeQueries {
     pub fn on_heads(
         &mut self,
         cx: &mut Context,
-        local: &LocalHeads,
+        local: &mut LocalHeads,
         (number, volume): (u64, VolumeId),
         basis: ReadBasis,
     ) {
-        let ReadBasis { heads, heard, withheld_by, recent } = basis;
+        let ReadBasis { heads, heard, withheld_by, recent, remembered } = basis;
         let Some(pending) = self.open.get_mut(&number) else { return };
         // A fallback holder of one part of a cut pool does not know what the other part was told.
         pending.maybe_stale = !heard.majority;
         pending.withheld_by = withheld_by;
+        pending.remembered = remembered;
         self.run(cx, local, (number, volume), (heads, recent, BTreeMap::new()));
+    }
+
+    /// Begins the job that reads an earlier state.
+    fn run_past(&mut self, cx: &mut Context, (number, volume): (u64, VolumeId), state: BlockId) {
+        let Some(keys) = cx.keys.get(&volume).cloned() else {
+            let refusal = cx.lacks_read_key();
+            return self.refuse(cx, number, refusal);
+        };
+        let Some(pending) = self.open.get_mut(&number) else { return };
+        pending.heads = vec![FactId(state.0)];
+        let query = pending.query.clone();
+        debug_assert!(query != TreeQuery::History, "the heads list what is earlier");
+        let known = self.past.nearest(volume, &pending.heads, query.folder());
+        let terms = JobTerms { cancel: pending.cancel.clone(), ..JobTerms::default() };
+        let (heads, blocks) = (Vec::new(), BlockMap::new());
+        let state = Some(state);
+        let job = QueryJob { keys, heads, state, query, known, params: cx.params, terms, blocks };
+        cx.work(Box::new(TreeJob::Query(job)), Waiter::Query(QueryToken::Job(number)));
     }
 
     /// Begins the job, or begins it again with other heads.
     fn run(
         &mut self,
         cx: &mut Context,
-        local: &LocalHeads,
+        local: &mut LocalHeads,
         (number, volume): (u64, VolumeId),
         (heads, blocks, absent): (Vec<Signed<Head>>, BlockMap, BTreeMap<BlockId, BlockAbsence>),
     ) {
@@ -186,11 +219,15 @@ impl TreeQueries {
         pending.heads = heads.iter().map(Signed::id).collect();
         let query = pending.query.clone();
         // Of folders that are known already it would not be seen which blocks lead to them.
-        let sees_all = matches!(query, TreeQuery::Way { .. });
+        let sees_all = matches!(query, TreeQuery::Way { .. } | TreeQuery::History);
         let known = (!sees_all).then(|| self.known.nearest(volume, &pending.heads, query.folder())).flatten();
-        let terms = local.quarantine.terms(cx, volume, &heads);
+        let terms = match query {
+            TreeQuery::History => local.terms(cx, volume, &heads).remembering(&pending.remembered),
+            _ => local.quarantine.terms(cx, volume, &heads),
+        };
+        let absent = terms.absent.into_iter().chain(absent).collect();
         let terms = JobTerms { covered: Vec::new(), absent, cancel: pending.cancel.clone(), ..terms };
-        let job = TreeJob::Query(QueryJob { keys, heads, query, known, params: cx.params, terms, blocks });
+        let job = TreeJob::Query(QueryJob { keys, heads, state: None, query, known, params: cx.params, terms, blocks });
         cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
     }
 
@@ -228,8 +265,11 @@ impl TreeQueries {
             }
             JobDone::Queried { found, folder } => {
                 if let (Some(pending), Some(folder)) = (self.open.get(&number), folder) {
-                    local.quarantine.note_good(cx, pending.volume, job.heads());
-                    self.known.keep(pending.volume, &pending.heads, folder);
+                    let known = if pending.state.is_some() { &mut self.past } else { &mut self.known };
+                    known.keep(pending.volume, &pending.heads, folder);
+                    if pending.state.is_none() {
+                        local.quarantine.note_good(cx, pending.volume, job.heads());
+                    }
                 }
                 match found {
                     Err(error) => self.fail(cx, number, error),

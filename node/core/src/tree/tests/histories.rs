@@ -130,7 +130,8 @@ impl HistoryWorld {
         let dot = Dot { writer: id, seq: before.version_vector.get(id) + 1 };
         self.clock += 400;
         let origin = EntryOrigin { dot, time: Hlc { ms: self.clock, count: 0 } };
-        let mut editor = TreeEditor::new(source, (*before).clone(), origin);
+        let (keys, states) = (keys(), BTreeSet::new());
+        let mut editor = TreeEditor::new(source, (*before).clone(), origin, (&keys, &states));
         let mut count = counted(&editor.root);
         // Group commits: several changes under one dot.
         for _ in 0..random.usize(1..3) {

@@ -199,6 +199,7 @@ fn query_job(peer: &TestWriter) -> QueryJob {
     QueryJob {
         keys: keys(),
         heads: peer.heads.clone(),
+        state: None,
         query: TreeQuery::List { path: Vec::new(), after: None, max: 10 },
         known: None,
         params: TINY,

@@ -266,6 +266,7 @@ fn blocks_of_another_volume_are_refused() {
     let job = super::QueryJob {
         keys,
         heads: peer.heads.clone(),
+        state: None,
         query,
         known: None,
         params: super::TINY,
@@ -303,7 +304,7 @@ fn a_bottomless_tree_is_refused() {
     let nested = |depth: usize, content: &str, seq: u64| {
         let dot = Dot { writer: super::writer_of(content.as_bytes()[0]), seq };
         let origin = EntryOrigin { dot, time: Hlc::default() };
-        let mut dir = MergedDirectory::born(origin, FileAttributes::default());
+        let mut dir = MergedDirectory::born(origin, FileAttributes::default(), &[]);
         dir.changes.insert(name("f"), NameSlot { versions: vec![origin.version(inline(content), &[])], dir: None });
         for _ in 0..depth {
             let slot = NameSlot { versions: vec![], dir: Some(Arc::new(dir)) };

@@ -9,9 +9,11 @@ mod hostile;
 mod merges;
 mod model;
 mod published;
+mod restores;
 mod writers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -23,13 +25,14 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, NodeTarget, VolumeKeys};
 
 use super::{
-    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, HeadFault, JobDone,
-    JobTerms, MergeJob, QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeJob, TreeParams,
-    TreePath, TreeQuery, WalkJob,
+    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, HeadFault,
+    HistoryTerms, JobDone, JobTerms, MergeJob, QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind,
+    TreeJob, TreeParams, TreePath, TreeQuery, WalkJob,
 };
 
 /// Small enough for several levels of nodes from a few dozen names.
-pub const TINY: TreeParams = TreeParams { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, nodes: nodes(300, 300) };
+pub const TINY: TreeParams =
+    TreeParams { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, nodes: nodes(300, 300), hour_ms: 3_600_000 };
 pub const POOL: PoolId = PoolId([7; 32]);
 
 pub const fn nodes(leaf_bytes: usize, interior_bytes: usize) -> NodeTarget {
@@ -70,6 +73,10 @@ pub struct TestWriter {
     pub store: BTreeMap<BlockId, Block>,
     /// Jobs are given all blocks at once.
     pub at_hand: bool,
+    /// Its commits list earlier states.
+    pub lists_states: bool,
+    /// Earlier states that it knows besides, when it looks at the history.
+    pub remembers: BTreeSet<BlockId>,
     /// Rounds of fetching and blocks fetched by the last job.
     pub cost: (usize, usize),
 }
@@ -86,6 +93,8 @@ impl TestWriter {
             heads: Vec::new(),
             store: BTreeMap::new(),
             at_hand: false,
+            lists_states: false,
+            remembers: BTreeSet::new(),
             cost: (0, 0),
         };
         peer.edit(&[]);
@@ -123,7 +132,9 @@ impl TestWriter {
 
     /// As a node that used these heads before.
     pub fn terms(&self) -> JobTerms {
-        JobTerms { good: self.heads.clone(), ..JobTerms::default() }
+        let history = HistoryTerms { now_ms: self.clock, known: Arc::default(), remembered: BTreeSet::new() };
+        let history = Some(history).filter(|_| self.lists_states);
+        JobTerms { good: self.heads.clone(), history, ..JobTerms::default() }
     }
 
     pub fn edit_job(&mut self, edits: &[TreeEdit]) -> EditJob {
@@ -134,6 +145,7 @@ impl TestWriter {
             author: key_of(self.name),
             heads: self.heads.clone(),
             edits: edits.to_vec(),
+            work: None,
             dot: (self.writer, self.seq + 1),
             hlc: Hlc { ms: self.clock, count: 0 },
             copies: 3,
@@ -209,14 +221,20 @@ impl TestWriter {
     }
 
     pub fn query(&mut self, query: TreeQuery) -> Result<QueryResult, TreeError> {
+        self.query_at(None, query)
+    }
+
+    /// Of an earlier state, if one is named.
+    pub fn query_at(&mut self, state: Option<BlockId>, query: TreeQuery) -> Result<QueryResult, TreeError> {
         let keys = VolumeKeys::from_read_key(keys().volume, 1, keys().read_key());
         let job = QueryJob {
             keys,
             heads: self.heads.clone(),
+            state,
+            terms: self.terms().remembering(&self.remembers),
             query,
             known: None,
             params: self.params,
-            terms: self.terms(),
             blocks: BlockMap::new(),
         };
         match self.run(TreeJob::Query(job)) {
@@ -233,9 +251,13 @@ impl TestWriter {
     }
 
     pub fn list(&mut self, at: &str) -> Vec<TreeItem> {
+        self.list_at(None, at)
+    }
+
+    fn list_at(&mut self, state: Option<BlockId>, at: &str) -> Vec<TreeItem> {
         let (mut shown, mut after) = (Vec::new(), None);
         loop {
-            match self.query(TreeQuery::List { path: path(at), after, max: 7 }).unwrap() {
+            match self.query_at(state, TreeQuery::List { path: path(at), after, max: 7 }).unwrap() {
                 QueryResult::List { entries, more } => {
                     after = entries.last().map(|last| last.name.clone());
                     shown.extend(entries);
@@ -250,18 +272,23 @@ impl TestWriter {
 
     /// Everything as `path` or `path=content` lines.
     pub fn tree(&mut self) -> Vec<String> {
+        self.tree_at(None)
+    }
+
+    /// The same of an earlier state.
+    pub fn tree_at(&mut self, state: Option<BlockId>) -> Vec<String> {
         let mut lines = Vec::new();
-        self.tree_below("", &mut lines);
+        self.tree_below(state, "", &mut lines);
         lines
     }
 
-    fn tree_below(&mut self, at: &str, lines: &mut Vec<String>) {
-        for shown in self.list(at) {
+    fn tree_below(&mut self, state: Option<BlockId>, at: &str, lines: &mut Vec<String>) {
+        for shown in self.list_at(state, at) {
             let full = format!("{at}/{}", String::from_utf8_lossy(&shown.name));
             match shown.kind {
                 TreeItemKind::Dir { .. } => {
                     lines.push(format!("{full}/"));
-                    self.tree_below(&full, lines);
+                    self.tree_below(state, &full, lines);
                 }
                 TreeItemKind::File { content, .. } => lines.push(format!("{full}={}", text(&content))),
             }

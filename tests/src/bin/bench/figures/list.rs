@@ -21,7 +21,7 @@ pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row))
         let path = format!("/folder/a name of usual length {number}");
         EditRequest::Folder { path: path.as_str().into(), attrs, xattrs: Vec::new(), fresh: false }
     };
-    let edits = EditsRequest { volume: POOL_VOLUME.into(), edits: (0..scale.names).map(edit).collect() };
+    let edits = EditsRequest { volume: POOL_VOLUME.into(), edits: (0..scale.names).map(edit).collect(), work: None };
     let edited = pool.runtime.block_on(pool.clients[0].edit(&edits))?;
     ensure!(edited.edits.len() == scale.names, "{} edits were answered", edited.edits.len());
     row(Row::new("10,000 new names in one request", begun.elapsed().as_secs_f64() * 1e3, "ms"));

@@ -4,6 +4,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::{BlockKind, kind_of};
 
 use super::{CommitParts, CommitProgress, CommitRun, CommitStep, NewHead};
 use crate::engine::event::HeardHeads;
@@ -11,7 +12,7 @@ use crate::engine::volume::heads::commits_in;
 use crate::engine::volume::quarantine::HeadUse;
 use crate::limits::{JOB_ROUNDS_MAX, WORKING_SET_MAX};
 use crate::report::Notice;
-use crate::seam::{CommitToken, GetOutcome, Refusal, Waiter};
+use crate::seam::{CommitToken, GetOutcome, Refusal, VolumeChange, Waiter};
 use crate::tree::{BlockAbsence, BlockMap, EditJob, HeadFault, JobDone, MergeJob, TreeError, TreeJob};
 
 impl CommitRun<'_, '_> {
@@ -45,12 +46,12 @@ impl CommitRun<'_, '_> {
         let Some(commits) = self.commits.0.get_mut(&self.volume) else { return };
         // Blocks are immutable: at worst some are not needed.
         let blocks = commits.recent.clone();
-        let Some(CommitStep::Asking { edits }) = commits.running.as_mut().map(|running| &mut running.step) else {
+        let Some(CommitStep::Asking(change)) = commits.running.as_mut().map(|running| &mut running.step) else {
             return;
         };
-        let edits = std::mem::take(edits);
+        let VolumeChange { edits, work } = std::mem::take(change);
         let merge_only = edits.is_empty() && !heads.is_empty();
-        let terms = self.parts.heads.quarantine.terms(self.parts.cx, self.volume, &heads);
+        let terms = self.parts.heads.terms(self.parts.cx, self.volume, &heads);
         // What is not published yet is published as it is; whoever hears of it may merge.
         // A new epoch began without it, and from nothing else that is anywhere: no merge brings it there.
         let is_brought = commits_in(&heads) == 1 && self.parts.heads.is_left_out_alone(self.parts.cx, self.volume);
@@ -64,7 +65,7 @@ impl CommitRun<'_, '_> {
             TreeJob::Merge(MergeJob { keys, pool, author, heads, copies, params, terms, blocks })
         } else {
             let dot = (own.writer, own.seq);
-            TreeJob::Edit(EditJob { keys, pool, author, heads, edits, dot, hlc, copies, params, terms, blocks })
+            TreeJob::Edit(EditJob { keys, pool, author, heads, edits, work, dot, hlc, copies, params, terms, blocks })
         };
         self.run_job(Box::new(job));
     }
@@ -87,7 +88,7 @@ impl CommitRun<'_, '_> {
         if is_again || left.is_empty() {
             return self.commits.refuse(self.parts.cx, self.volume, &Refusal::NotYet);
         }
-        let mut new_terms = self.parts.heads.quarantine.terms(self.parts.cx, self.volume, &left);
+        let mut new_terms = self.parts.heads.terms(self.parts.cx, self.volume, &left);
         match &mut *job {
             TreeJob::Edit(EditJob { heads, terms, .. }) => {
                 new_terms.absent = std::mem::take(&mut terms.absent);
@@ -186,11 +187,14 @@ impl CommitRun<'_, '_> {
             GetOutcome::Found(block) => {
                 debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
                 self.parts.gets.remember(&block);
+                self.parts.heads.history.note_block(self.parts.cx, self.volume, block.bytes());
                 job.give([block]);
             }
             // The job says whether it can do without.
             GetOutcome::NotFound { away, nowhere } => {
-                job.lacks(id, if nowhere { BlockAbsence::Nowhere } else { BlockAbsence::Away });
+                let absence = if nowhere { BlockAbsence::Nowhere } else { BlockAbsence::Away };
+                self.parts.heads.history.note_absent(self.parts.cx, self.volume, id, absence);
+                job.lacks(id, absence);
                 unreachable = away;
             }
         }
@@ -211,6 +215,8 @@ impl CommitRun<'_, '_> {
     fn keep_recent(&mut self, used: BlockMap, made: &[Block]) {
         let Some(commits) = self.commits.0.get_mut(&self.volume) else { return };
         commits.recent = used;
+        // Of earlier states what matters is noted.
+        commits.recent.retain(|_, block| kind_of(block.bytes()) != Some(BlockKind::Commit));
         if commits.recent.len() > WORKING_SET_MAX {
             commits.recent = BlockMap::new();
         }

@@ -25,8 +25,8 @@ use crate::engine::timers::Timer;
 use crate::limits::{
     ALONE_MS, CLOCK_OFF_MS_MAX, GROUP_COMMIT_MS, KEY_AWAITED_MS_MAX, KEY_POLL_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS,
 };
-use crate::seam::{CommitToken, EditReply, OpId, PutOutcome, Refusal, Reply, Waiter};
-use crate::tree::{BlockMap, EditError, EditOutcome, TreeEdit, TreeJob};
+use crate::seam::{CommitToken, EditReply, OpId, PutOutcome, Refusal, Reply, VolumeChange, Waiter};
+use crate::tree::{BlockMap, EditError, EditOutcome, TreeJob};
 
 /// Commits of all volumes.
 #[derive(Default)]
@@ -65,7 +65,7 @@ struct RunningCommit {
 /// What a commit is doing, in this order.
 enum CommitStep {
     /// The holders of the volume's heads are asked which ones stand.
-    Asking { edits: Vec<TreeEdit> },
+    Asking(VolumeChange),
     /// A job applies the edits, or merges the heads. It is away.
     Editing,
     /// The job came home for blocks, which are fetched. `missing` is never empty.
@@ -133,10 +133,10 @@ impl Commits {
     }
 
     /// Edits of a user. They are answered together with whatever shares their commit.
-    pub fn edit(&mut self, cx: &mut Context, op: OpId, volume: VolumeId, edits: Vec<TreeEdit>) {
+    pub fn edit(&mut self, cx: &mut Context, op: OpId, volume: VolumeId, change: VolumeChange) {
         // Refused here, nothing was kept; whoever asked may try again.
         let commits = self.0.entry(volume).or_default();
-        if !commits.queue.push(op, edits) {
+        if !commits.queue.push(op, change) {
             return cx.reply(op, Reply::Refused(Refusal::Busy));
         }
         self.soon(cx, volume);
@@ -202,13 +202,13 @@ impl Commits {
             return parts.cx.wake_in(KEY_POLL_MS, Timer::Commit(volume));
         }
         commits.key_awaited_since = None;
-        let Some((ops, edits)) = commits.queue.take_batch() else { return };
+        let Some((ops, change)) = commits.queue.take_batch() else { return };
         commits.shared = [ops.len(), commits.shared[0]];
         // To publish what was acknowledged before is to write nothing, unless it is to be brought into a new epoch.
         let is_unpublished = parts.heads.unpublished(volume).is_some() && !parts.heads.is_outdated(parts.cx, volume);
-        let publishes = edits.is_empty() && is_unpublished;
-        let reserve = !edits.iter().any(adds);
-        let step = CommitStep::Asking { edits };
+        let publishes = change.edits.is_empty() && is_unpublished;
+        let reserve = !change.edits.iter().any(adds);
+        let step = CommitStep::Asking(change);
         commits.running = Some(RunningCommit { ops, step, reserve, rounds: 0, away: BTreeSet::new() });
         if let Some(refusal) = may_not_write(parts.cx, volume).filter(|_| !publishes) {
             return self.refuse(parts.cx, volume, &refusal);
@@ -222,6 +222,7 @@ impl Commits {
             writer.saw_stamp(cx, commit.extra.time);
         }
         heads.quarantine.remember(head);
+        heads.history.note_head(cx, head);
         heads.drop_superseded(cx);
         let volume = head.value().volume;
         heads.note_published(cx, volume);

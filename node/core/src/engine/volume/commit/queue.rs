@@ -1,9 +1,9 @@
 //! Edits that wait for the next commit of their volume.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::limits::{EDITS_PER_COMMIT_MAX, EDITS_QUEUED_MAX, INLINE_PER_COMMIT_MAX};
-use crate::seam::OpId;
+use crate::seam::{OpId, VolumeChange};
 use crate::tree::{FileContent, TreeEdit};
 
 /// In the order in which they came; at most [`EDITS_QUEUED_MAX`] edits.
@@ -18,26 +18,29 @@ struct QueuedEdits {
     /// None: a merge, which nobody waits for.
     op: Option<OpId>,
     edits: Vec<TreeEdit>,
+    /// See [`VolumeChange::work`].
+    work: Option<u64>,
 }
 
-/// Who waits for how many of the edits, and the edits.
-type EditBatch = (Vec<(Option<OpId>, usize)>, Vec<TreeEdit>);
+/// Who waits for how many of the edits, and the edits. They are part of a longer piece of work only if all of them are of the same.
+type EditBatch = (Vec<(Option<OpId>, usize)>, VolumeChange);
 
 impl EditQueue {
     /// False: it is full.
-    pub fn push(&mut self, op: OpId, edits: Vec<TreeEdit>) -> bool {
+    pub fn push(&mut self, op: OpId, change: VolumeChange) -> bool {
+        let VolumeChange { edits, work } = change;
         if self.edits + edits.len() > EDITS_QUEUED_MAX {
             return false;
         }
         self.edits += edits.len();
         debug_assert!(self.edits <= EDITS_QUEUED_MAX, "the queue is bounded");
-        self.entries.push_back(QueuedEdits { op: Some(op), edits });
+        self.entries.push_back(QueuedEdits { op: Some(op), edits, work });
         true
     }
 
     /// Counts as an entry, not as an edit, so it is never refused.
     pub fn push_merge(&mut self) {
-        self.entries.push_back(QueuedEdits { op: None, edits: Vec::new() });
+        self.entries.push_back(QueuedEdits { op: None, edits: Vec::new(), work: None });
     }
 
     /// Those that wait; a merge counts.
@@ -61,6 +64,7 @@ impl EditQueue {
     pub fn take_batch(&mut self) -> Option<EditBatch> {
         let (mut ops, mut edits, mut inline) = (Vec::new(), Vec::new(), 0);
         let mut adding: Option<bool> = None;
+        let mut works = BTreeSet::new();
         while let Some(queued) = self.entries.front() {
             let adds = queued.adds();
             if adding.is_some_and(|adding| adds.is_some_and(|adds| adds != adding)) {
@@ -77,11 +81,15 @@ impl EditQueue {
             adding = adding.or(adds);
             inline += bytes;
             self.edits -= queued.edits.len();
+            if !queued.edits.is_empty() {
+                works.insert(queued.work);
+            }
             ops.push((queued.op, queued.edits.len()));
             edits.extend(queued.edits);
         }
         debug_assert!(!self.entries.is_empty() || self.edits == 0, "an empty queue has no edits");
-        (!ops.is_empty()).then_some((ops, edits))
+        let work = works.first().copied().flatten().filter(|_| works.len() == 1);
+        (!ops.is_empty()).then_some((ops, VolumeChange { edits, work }))
     }
 }
 
@@ -118,11 +126,12 @@ mod tests {
     use super::*;
     use crate::tree::{FileAttributes, FileNode};
 
-    fn edits(count: usize, bytes: usize) -> Vec<TreeEdit> {
+    fn edits(count: usize, bytes: usize) -> VolumeChange {
         let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
         let content = FileContent::Inline(Bytes::from(vec![0; bytes]));
         let file = FileNode { attrs, size: bytes as u64, content };
-        vec![TreeEdit::Put { path: vec![Bytes::from_static(b"a")], file, xattrs: Vec::new() }; count]
+        let edits = vec![TreeEdit::Put { path: vec![Bytes::from_static(b"a")], file, xattrs: Vec::new() }; count];
+        VolumeChange { edits, work: None }
     }
 
     /// How many edits of which commands each batch has.
@@ -155,12 +164,14 @@ mod tests {
 
     #[test]
     fn what_only_removes_waits_for_no_room_with_what_adds() {
-        let remove = || vec![TreeEdit::Remove { path: vec![Bytes::from_static(b"a")], recursive: true }];
+        let remove = || VolumeChange {
+            edits: vec![TreeEdit::Remove { path: vec![Bytes::from_static(b"a")], recursive: true }],
+            work: None,
+        };
+        let both = VolumeChange { edits: [remove().edits, edits(1, 0).edits].concat(), work: None };
         let mut queue = EditQueue::default();
         queue.push_merge();
-        for (op, edits) in
-            [(1, remove()), (2, remove()), (3, edits(1, 0)), (4, [remove(), edits(1, 0)].concat()), (5, remove())]
-        {
+        for (op, edits) in [(1, remove()), (2, remove()), (3, edits(1, 0)), (4, both), (5, remove())] {
             assert!(queue.push(op, edits));
         }
         let expected =
@@ -174,6 +185,23 @@ mod tests {
         assert!(queue.push(1, edits(EDITS_QUEUED_MAX, 0)) && !queue.push(2, edits(1, 0)));
         queue.cancel(1);
         assert!(queue.is_empty() && queue.push(2, edits(1, 0)));
+    }
+
+    #[test]
+    fn a_batch_is_of_one_work_only_if_all_of_it_is() {
+        for (works, expected) in [
+            (vec![Some(1)], Some(1)),
+            (vec![Some(1), Some(1)], Some(1)),
+            (vec![Some(1), Some(2)], None),
+            (vec![Some(1), None], None),
+        ] {
+            let mut queue = EditQueue::default();
+            queue.push_merge();
+            (1..).zip(&works).for_each(|(op, work)| {
+                queue.push(op, VolumeChange { work: *work, ..edits(1, 0) });
+            });
+            assert_eq!(queue.take_batch().map(|(_, change)| change.work), Some(expected), "{works:?}");
+        }
     }
 
     #[test]

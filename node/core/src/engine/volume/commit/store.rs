@@ -177,6 +177,7 @@ impl CommitRun<'_, '_> {
         let under_replicated = is_under_replicated(self.parts, self.volume, &head);
         let NewHead { head, under_replicated: mut blocks } = head;
         self.parts.heads.quarantine.note_good(self.parts.cx, self.volume, std::slice::from_ref(&head));
+        self.parts.heads.history.note_head(self.parts.cx, &head);
         // The new head includes the one before, so there is one at most.
         let before = self.parts.heads.take(self.volume);
         // A new epoch began meanwhile: nobody else would go by it. It is brought into the new one, and is here only until then.

@@ -14,7 +14,7 @@ use crate::limits::{EDITS_QUEUED_MAX, STORES_UNDER_WAY_MAX};
 use crate::seam::{
     DiskCondition, DiskRequest, Effect, GetOutcome, GetToken, PutToken, QueryToken, ReadDone, Token, WriteDone,
 };
-use crate::tree::{FileAttributes, FileContent, FileNode};
+use crate::tree::{FileAttributes, FileContent, FileNode, TreeEdit};
 
 mod epochs;
 mod grouping;
@@ -92,8 +92,8 @@ impl Bench {
     }
 
     fn edit(&mut self, op: OpId, names: &[&'static str]) {
-        let edits = names.iter().map(|name| folder(name)).collect();
-        self.commits.edit(&mut self.cx, op, volume(), edits);
+        let edits: Vec<TreeEdit> = names.iter().map(|name| folder(name)).collect();
+        self.commits.edit(&mut self.cx, op, volume(), VolumeChange::from(edits));
     }
 
     /// What is queued becomes a commit, which goes as far as it can.
@@ -379,7 +379,7 @@ fn a_commit_of_many_deep_paths_sends_no_more_at_once_than_may_be_under_way() {
         path.push(Bytes::from_static(b"f"));
         TreeEdit::Put { path, file, xattrs: Vec::new() }
     };
-    bench.commits.edit(&mut bench.cx, 1, volume(), (0..200).map(deep).collect());
+    bench.commits.edit(&mut bench.cx, 1, volume(), (0..200).map(deep).collect::<Vec<_>>().into());
     bench.hold = "store";
     bench.begin();
     let (mut sent, mut most) = (0, 0);
@@ -403,8 +403,8 @@ fn a_refused_commit_begins_nothing_more() {
     let mut bench = Bench::new(0);
     bench.cx.disks.clear();
     (1..3).for_each(|number| bench.cx.peers.get_mut(pool::node(number)).expect("up").silent = true);
-    let edits = (0..300).map(|number| folder(&number.to_string())).collect();
-    bench.commits.edit(&mut bench.cx, 1, volume(), edits);
+    let edits: Vec<TreeEdit> = (0..300).map(|number| folder(&number.to_string())).collect();
+    bench.commits.edit(&mut bench.cx, 1, volume(), VolumeChange::from(edits));
     bench.begin();
     assert!(matches!(bench.reply(1).outcome, PutOutcome::Refused(_)));
     assert_eq!(bench.step(), "none");
@@ -469,7 +469,7 @@ fn a_cancelled_edit_that_waits_does_not_happen_and_one_under_way_does_unseen() {
 #[test]
 fn a_full_queue_is_busy() {
     let mut bench = Bench::new(0);
-    bench.commits.edit(&mut bench.cx, 1, volume(), vec![folder("a"); EDITS_QUEUED_MAX]);
+    bench.commits.edit(&mut bench.cx, 1, volume(), vec![folder("a"); EDITS_QUEUED_MAX].into());
     bench.edit(2, &["b"]);
     bench.run();
     assert_eq!(bench.replies, [(2, Reply::Refused(Refusal::Busy))]);
@@ -548,7 +548,7 @@ fn a_full_pool_refuses_what_adds_and_takes_what_removes() {
     }
     let remove = TreeEdit::Remove { path: vec![Bytes::from_static(b"a")], recursive: false };
     bench.edit(2, &["b"]);
-    bench.commits.edit(&mut bench.cx, 3, volume(), vec![remove]);
+    bench.commits.edit(&mut bench.cx, 3, volume(), vec![remove].into());
     bench.begin();
     assert_eq!(bench.reply(2).outcome, PutOutcome::Refused(Refusal::NoSpace));
     bench.begin();

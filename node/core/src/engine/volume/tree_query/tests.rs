@@ -31,6 +31,7 @@ fn tree() -> (Signed<Head>, Vec<Block>) {
             xattrs: Vec::new(),
             fresh: false,
         }],
+        work: None,
         dot: (pool::writer(0, 9), 1),
         hlc: Hlc { ms: 5, count: 0 },
         copies: 3,
@@ -59,15 +60,15 @@ impl Case {
         let mut cx = context(0, 3);
         let (mut queries, mut heads) = (TreeQueries::default(), HeadQueries::default());
         let list = TreeQuery::List { path: Vec::new(), after: None, max: 10 };
-        queries.start(&mut cx, &mut heads, 4, (volume(), list));
+        queries.start(&mut cx, &mut heads, 4, (volume(), None, list));
         effects(&mut cx);
         Self { cx, queries, heads, gets: Gets::default(), local: LocalHeads::default(), withheld_by: BTreeSet::new() }
     }
 
     fn on_heads(&mut self, heard: HeardHeads, recent: BlockMap) {
         let (heads, withheld_by) = (self.cx.facts.heads(volume()), self.withheld_by.clone());
-        let basis = ReadBasis { heads, heard, withheld_by, recent };
-        self.queries.on_heads(&mut self.cx, &self.local, (QUERY, volume()), basis);
+        let basis = ReadBasis { heads, heard, withheld_by, recent, remembered: BTreeSet::new() };
+        self.queries.on_heads(&mut self.cx, &mut self.local, (QUERY, volume()), basis);
     }
 
     /// Runs the job that is due, and brings it home.
@@ -191,8 +192,14 @@ fn a_head_whose_key_is_on_its_way_is_not_called_what_another_one_is() {
     case.local.quarantine.note_bad(&mut case.cx, volume(), std::slice::from_ref(&bad), faults, HeadUse::Read);
     case.cx.facts.insert(tree().0.into());
     case.cx.readable.clear();
-    let basis = ReadBasis { heads: Vec::new(), heard: HEARD, withheld_by: BTreeSet::new(), recent: BlockMap::new() };
-    case.queries.on_heads(&mut case.cx, &case.local, (QUERY, volume()), basis);
+    let basis = ReadBasis {
+        heads: Vec::new(),
+        heard: HEARD,
+        withheld_by: BTreeSet::new(),
+        recent: BlockMap::new(),
+        remembered: BTreeSet::new(),
+    };
+    case.queries.on_heads(&mut case.cx, &mut case.local, (QUERY, volume()), basis);
     assert_eq!(case.replies(), [Reply::Refused(Refusal::NoKey)]);
 }
 
@@ -213,7 +220,7 @@ fn holders_of_heads_are_asked_first() {
     let mut case = Case::new();
     let peer = crate::engine::test_kit::connect(&mut case.cx, 1);
     let query = TreeQuery::Entry { path: Vec::new() };
-    case.queries.start(&mut case.cx, &mut case.heads, 5, (volume(), query));
+    case.queries.start(&mut case.cx, &mut case.heads, 5, (volume(), None, query));
     let out = effects(&mut case.cx);
     let asks = |effect: &Effect| match effect {
         Effect::Send { to, message: fsdfs_proto::message::Message::Heads(asked), .. } => Some((*to, asked.volume)),
@@ -239,8 +246,14 @@ fn heard_again(case: &mut Case, recent: &BlockMap) {
     for (number, volume, heard) in case.queries.take_waiting() {
         assert!(!case.queries.waits_for_key(&mut case.cx, &case.local, (number, volume), heard));
         let heads = case.local.readable(&case.cx, volume);
-        let basis = ReadBasis { heads, heard, withheld_by: BTreeSet::new(), recent: recent.clone() };
-        case.queries.on_heads(&mut case.cx, &case.local, (number, volume), basis);
+        let basis = ReadBasis {
+            heads,
+            heard,
+            withheld_by: BTreeSet::new(),
+            recent: recent.clone(),
+            remembered: BTreeSet::new(),
+        };
+        case.queries.on_heads(&mut case.cx, &mut case.local, (number, volume), basis);
     }
 }
 
@@ -272,7 +285,7 @@ fn if_the_key_does_not_come_what_was_shown_before_is_shown() {
     assert_eq!(case.replies().len(), 1, "an answer, and no refusal");
     // The next one does not wait again.
     let list = TreeQuery::List { path: Vec::new(), after: None, max: 10 };
-    case.queries.start(&mut case.cx, &mut case.heads, 4, (volume(), list));
+    case.queries.start(&mut case.cx, &mut case.heads, 4, (volume(), None, list));
     assert!(!case.queries.waits_for_key(&mut case.cx, &case.local, (QUERY + 1, volume()), HEARD));
     // Nor does a newcomer, which has no key at all.
     let (mut case, _) = between_epochs();
