@@ -29,13 +29,14 @@ pub struct TestProgram {
     acts: bool,
     unit: Option<&'static str>,
     scrub_s: Option<u64>,
+    hour_ms: Option<u64>,
     namespace: Option<String>,
 }
 
 impl TestProgram {
     /// A binary that is the command.
     pub fn binary(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), acts: false, unit: None, scrub_s: None, namespace: None }
+        Self { path: path.into(), acts: false, unit: None, scrub_s: None, hour_ms: None, namespace: None }
     }
 
     /// This very executable, which looks for [`ACT_AS_FSDFS`] first thing in its `main`.
@@ -45,6 +46,7 @@ impl TestProgram {
             acts: true,
             unit: None,
             scrub_s: None,
+            hour_ms: None,
             namespace: None,
         })
     }
@@ -57,6 +59,11 @@ impl TestProgram {
     /// Everything stored is read once in so many seconds to find damage.
     pub fn with_scrub(self, seconds: u64) -> Self {
         Self { scrub_s: Some(seconds), ..self }
+    }
+
+    /// History takes so many milliseconds for an hour.
+    pub fn with_hour(self, ms: u64) -> Self {
+        Self { hour_ms: Some(ms), ..self }
     }
 
     /// In a network namespace. `ip` becomes the program, so that signals reach it.
@@ -82,6 +89,7 @@ impl TestProgram {
         }
         command.envs(self.unit.map(|unit| (fsdfs_node::config::TEST_UNIT_ENV, unit)));
         command.envs(self.scrub_s.map(|seconds| (fsdfs_node::config::TEST_SCRUB_ENV, seconds.to_string())));
+        command.envs(self.hour_ms.map(|ms| (fsdfs_node::config::TEST_HOUR_ENV, ms.to_string())));
         command
     }
 }

@@ -5,6 +5,7 @@ mod bandwidth;
 mod chaos;
 mod disks;
 mod getting;
+mod history;
 mod joining;
 mod keeping;
 mod leaving;
