@@ -52,9 +52,9 @@ impl CommitRun<'_, '_> {
         let VolumeChange { edits, work } = std::mem::take(change);
         let merge_only = edits.is_empty() && !heads.is_empty();
         let terms = self.parts.heads.terms(self.parts.cx, self.volume, &heads);
-        // What is not published yet is published as it is; whoever hears of it may merge.
         // A new epoch began without it, and from nothing else that is anywhere: no merge brings it there.
         let is_brought = commits_in(&heads) == 1 && self.parts.heads.is_left_out_alone(self.parts.cx, self.volume);
+        // What is not published yet is published as it is; whoever hears of it may merge.
         if merge_only && (commits_in(&heads) < 2 && !is_brought || publishes) && terms.covered.is_empty() {
             return self.unchanged(Vec::new());
         }
