@@ -27,19 +27,19 @@ struct RememberedState {
     /// Wall milliseconds at the end of the first and the last hour at which it stood.
     from: u64,
     to: u64,
-    /// The last of them that is in the log.
-    logged: u64,
+    /// The last of them that is in the log; none yet: it is about to be.
+    logged: Option<u64>,
 }
 
 impl StateFloor {
     /// From a log. Of one state all entries count together.
     pub fn replay(&mut self, stood: &StoodState) {
         let StoodState { volume, commit, from, to, .. } = *stood;
-        let new = RememberedState { from, to, logged: to };
+        let new = RememberedState { from, to, logged: Some(to) };
         let known = self.0.entry((volume, commit)).or_insert(new);
         known.from = known.from.min(from);
         known.to = known.to.max(to);
-        known.logged = known.to;
+        known.logged = Some(known.to);
     }
 
     /// For a log that is written again.
@@ -72,11 +72,11 @@ impl StateFloor {
             // What is covered does not stand, and several that do are few: more are somebody's mistake, or a flood.
             for commit in views.map(|view| view.id).take(FLOOR_HEADS_MAX) {
                 let known = self.0.entry((volume, commit));
-                let state = known.or_insert(RememberedState { from: now, to: now, logged: 0 });
+                let state = known.or_insert(RememberedState { from: now, to: now, logged: None });
                 state.to = now.max(state.to);
                 let again = FLOOR_LOG_AGAIN_HOURS.saturating_mul(cx.params.hour_ms);
-                if state.to >= state.logged.saturating_add(again) {
-                    state.logged = state.to;
+                if state.logged.is_none_or(|logged| state.to >= logged.saturating_add(again)) {
+                    state.logged = Some(state.to);
                     entries.push(entry(volume, commit, state.from, state.to));
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::volume::{Commit, CommitView, Dot, HistoryRules, MarkSet, PARENTS_MAX, XATTR_HISTORY};
+use fsdfs_proto::volume::{Commit, CommitView, Dot, HistoryRules, MarkSet, XATTR_HISTORY};
 
 use super::super::{HistoryState, StateNote, VolumeHistory, ladder};
 use super::{
@@ -361,14 +361,13 @@ fn names_of_nothing_are_asked_for_in_bounds_and_displace_nothing() {
         let dot = Dot { writer: writer_of(name), seq: 1 };
         let mut version_vector = commit.version_vector.clone();
         version_vector.add(dot);
-        let mut parents: Vec<BlockId> = (0..PARENTS_MAX as u16)
-            .map(|number| {
-                let mut id = [0; 32];
-                id[1..4].copy_from_slice(&[name, (number >> 8) as u8, number as u8]);
-                BlockId(id)
-            })
-            .collect();
-        parents.sort_unstable();
+        let nothing = |number: u8| {
+            let mut id = [0; 32];
+            id[1..3].copy_from_slice(&[name, number]);
+            BlockId(id)
+        };
+        // As many as a commit can name.
+        let parents = (0..=u8::MAX).map(nothing).collect();
         let forged = Commit { parents, dot: Some(dot), version_vector, ..commit };
         let keys = keys();
         let block = forged.seal(keys.writer().unwrap(), 3);
