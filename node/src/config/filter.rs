@@ -73,6 +73,8 @@ const MODULES: &[&str] = &[
     "fsdfs_node::net::session::link",
     "fsdfs_node::net::socket::udp",
     "fsdfs_node::store",
+    "fsdfs_node::store::compaction",
+    "fsdfs_node::store::compaction::rest",
     "fsdfs_node::store::disk::appender",
     "fsdfs_node::store::disk::handle",
     "fsdfs_node::store::disk::open",

@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 use fsdfs_proto::ids::BlockId;
 
 use super::disk::handle::{DiskHandle, DiskHealth, is_shortage};
-use super::disk::job::{CompactionDone, DiskJob};
+use super::disk::job::CompactionDone;
 use super::disk_set::DiskSet;
 use super::threads::LOOK_AGAIN;
+pub(crate) use rest::{CompactionJob, Interrupted};
 use rest::{RestOfSegment, RestStep};
 
 /// How often it is looked whether something is worth it.
@@ -48,13 +49,6 @@ pub(crate) struct DiskCompaction {
     /// Segments that cannot go as long as a damaged copy lies there; none: as long as this process runs.
     kept: BTreeMap<u64, Option<BlockId>>,
 }
-
-/// For the disk's writer, and where the answer comes.
-pub(crate) type CompactionJob = (DiskJob, Receiver<CompactionDone>);
-
-/// It cannot go on now: the disk is full or fails, or its index is being made. What was copied stays so.
-#[derive(Debug)]
-pub(crate) struct Interrupted;
 
 /// The store is closed.
 struct Stopped;

@@ -9,9 +9,8 @@ use fsdfs_core::seam::ReadDone;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::record::{RecordHeader, RecordKind};
 
-use super::{CompactionJob, Interrupted};
 use crate::store::disk::handle::DiskHandle;
-use crate::store::disk::job::{DiskJob, RemoveJob, SliceJob};
+use crate::store::disk::job::{CompactionDone, DiskJob, RemoveJob, SliceJob};
 use crate::store::disk::moving::{MovedRecord, RecordUse, use_of};
 use crate::store::fs::read_range;
 use crate::store::index::{BlockIndex, IndexError};
@@ -34,6 +33,13 @@ pub(super) struct RestOfSegment {
     damaged: Option<BlockId>,
     is_removed: bool,
 }
+
+/// For the disk's writer, and where the answer comes.
+pub(crate) type CompactionJob = (DiskJob, mpsc::Receiver<CompactionDone>);
+
+/// It cannot go on now: the disk is full or fails, or its index is being made. What was copied stays so.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
 
 /// What follows.
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
