@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fsdfs_core::seam::{CopyChange, DiskDone, DiskRequest, Lease, WriteDone};
 use fsdfs_proto::ids::BlockId;
@@ -112,7 +112,13 @@ fn one_round_finds_every_flipped_byte_and_nothing_else() {
     assert_eq!(round(&notices), (expected, bad.len() as u64));
     let state = store.scrub();
     assert!(state.bad_found + state.bad_found_before >= bad.len() as u64 && state.last_ended_ms.is_some(), "{state:?}");
-    let copies = assured(&store, 0..BLOCKS);
+    // The engine hears of it just before the index shows it.
+    let is_marked = |copies: &[AssuredCopy]| bad.iter().all(|at| copies[*at as usize].state == AssuredState::Damaged);
+    let begun = Instant::now();
+    let mut copies = assured(&store, 0..BLOCKS);
+    while !is_marked(&copies) && begun.elapsed() < SOON {
+        copies = assured(&store, 0..BLOCKS);
+    }
     for (number, copy) in (0..).zip(&copies) {
         let state = if bad.contains(&number) { AssuredState::Damaged } else { AssuredState::Held };
         assert_eq!((copy.state, copy.len as usize), (state, LEN), "block {number}");
