@@ -216,6 +216,14 @@ pub const HEARD_AGAIN_MS: u64 = HEARTBEAT_MS;
 /// Who was up is logged this often: some 230 bytes a member. What a node that stops saw since the last time is lost; it is
 /// the same for all members, so none of them is called gone too early.
 pub const OBSERVED_MS: u64 = HOUR_MS;
+/// Two messages, one after the other, were under way for no longer: a connection over which nothing comes for ten seconds ends,
+/// and facts go before blocks. So much earlier than it was noted an exchange of facts may have been.
+pub const HEARING_SLACK_MS: u64 = 60_000;
+/// Of each member so many exchanges are remembered, so far apart: some hours, for what a third says it did after one of them, every
+/// [`HEARD_MS`].
+pub const EXCHANGES_KEPT_MAX: usize = 32;
+/// See [`EXCHANGES_KEPT_MAX`].
+pub const EXCHANGES_APART_MS: u64 = 5 * 60_000;
 /// Milliseconds of an hour.
 pub const HOUR_MS: u64 = 3_600_000;
 /// Milliseconds of a day.

@@ -21,8 +21,8 @@ pub(super) enum Event {
     FactsInserted(Vec<Fact>),
     /// A fact of this node's own was made: all who listen are told.
     FactMade(Fact),
-    /// Facts were compared with this member, and both know the same now.
-    FactsExchanged(NodeId),
+    /// Facts were compared with this member: each knows now what the other had when that began, in monotonic milliseconds.
+    FactsExchanged { node: NodeId, began: u64 },
     /// Facts were compared with another member for the first time since the start.
     SyncEnded,
     /// Keys of a volume came into use.

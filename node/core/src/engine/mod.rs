@@ -245,8 +245,8 @@ impl Engine {
             Event::RequestLost { node, waiter } => answers::on_lost(self, node, waiter),
             Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
             Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact, &[]),
-            Event::FactsExchanged(node) => {
-                self.presence.on_exchange(&self.cx, node, self.unpublished.is_kept_by(node));
+            Event::FactsExchanged { node, began } => {
+                self.presence.on_exchange(&self.cx, (node, began), self.unpublished.is_kept_by(node));
             }
             Event::SyncEnded => {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);
@@ -322,6 +322,7 @@ impl Engine {
                     self.connections.on_pong(cx, from, at);
                 }
                 self.gossip.on_pong(cx, from, number);
+                self.sync.on_pong(cx, from, number);
             }
             Message::Digests(digests) => self.sync.on_digests(cx, from, &digests),
             Message::Summary(summary) => self.sync.on_summary(cx, &mut self.gossip, from, &summary),
@@ -403,8 +404,9 @@ impl Engine {
                 if self.cx.revoked(node) {
                     return self.cx.push(Effect::Disconnect { node, reason: "revoked", pause_ms: 0 });
                 }
-                self.sync.send_digests(&mut self.cx, node);
+                // First: equal digests say "here is all that I have".
                 self.unpublished.on_up(&mut self.cx, node);
+                self.sync.send_digests(&mut self.cx, node);
                 self.connections.ping(&mut self.cx, node);
                 self.sync.show_heartbeats(&mut self.cx, &mut self.gossip, node);
                 self.key_ring.request(&mut self.cx, node);

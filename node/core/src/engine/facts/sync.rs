@@ -1,8 +1,9 @@
 //! Comparing facts. Two members with unequal digests exchange ids and then what the other lacks.
 //!
 //! The smaller id asks, so that it happens once: summary (in parts) → facts and [`Message::Want`] for each part → the facts
-//! wanted → an empty `Want`. It has ended for the asker with the last part's `Want`, for the other with the empty one; from
-//! then on a node may say "none" instead of "not yet".
+//! wanted → an empty `Want` and a ping. With the last part's `Want` the asker knows what the other had, with the empty one the
+//! other knows what the asker had; from then on a node may say "none" instead of "not yet". The pong lets the asker know that
+//! both know: only an exchange of which that is known is one ([`Event::FactsExchanged`]).
 
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{Digest, FactId, NodeId};
@@ -15,6 +16,9 @@ use crate::engine::event::Event;
 use crate::engine::net::PeerState;
 use crate::engine::timers::Timer;
 use crate::limits::{DIGESTS_IDLE_MS, GOSSIP_MS, SUMMARY_MS};
+
+/// Where every comparison begins.
+const FIRST_ID: FactId = FactId([0; 32]);
 
 /// Promise: two connected members come to know the same facts, each comparison in at most three messages a part. What it
 /// remembers of a comparison stands with the peer ([`crate::engine::net::PeerState`]), and ends with its connection.
@@ -78,7 +82,7 @@ impl FactSync {
         // Whoever says "unequal" again and again is not told all ids again and again.
         let again = peer.summary_sent > 0 && cx.now.mono < peer.summary_sent + SUMMARY_MS;
         if equal {
-            self.ended(cx, from);
+            self.ended(cx, from, cx.now.mono);
         } else if cx.me < from && !asking && !again {
             self.send_summary(cx, from);
         } else if cx.now.mono >= sent_at + GOSSIP_MS {
@@ -89,13 +93,13 @@ impl FactSync {
 
     /// All ids of this node, in parts that cover the whole range of ids. As many wants have to come back.
     fn send_summary(&self, cx: &mut Context, to: NodeId) {
-        let (first, last) = (FactId([0; 32]), FactId([255; 32]));
+        let (first, last) = (FIRST_ID, FactId([255; 32]));
         let ids = cx.facts.ids_in(first, last);
         let parts: Vec<&[FactId]> = if ids.is_empty() { vec![&[]] } else { ids.chunks(SUMMARY_IDS_MAX).collect() };
         if let Some(peer) = cx.peers.get_mut(to) {
             debug_assert_eq!(peer.wants_due, 0, "one comparison at a time");
             peer.wants_due = parts.len();
-            peer.summary_sent = cx.now.mono;
+            (peer.summary_sent, peer.sync_began, peer.end_ping) = (cx.now.mono, cx.now.mono, None);
         }
         let mut from = first;
         for (index, part) in parts.iter().enumerate() {
@@ -116,11 +120,12 @@ impl FactSync {
         };
         let theirs = lacking(&summary.ids, &mine);
         let ids = lacking(&mine, &summary.ids);
-        // Nothing was asked of the asker after its last part but this want: its empty one comes when all is answered.
-        if summary.last
-            && let Some(peer) = cx.peers.get_mut(from)
-        {
-            peer.sync_ends = true;
+        if let Some(peer) = cx.peers.get_mut(from) {
+            if summary.from == FIRST_ID {
+                peer.sync_began = cx.now.mono;
+            }
+            // Nothing was asked of the asker after its last part but this want: its empty one comes when all is answered.
+            peer.sync_ends |= summary.last;
         }
         gossip.send_by_id(cx, from, &theirs, Some(Message::Want(WantFacts { ids })));
     }
@@ -133,17 +138,36 @@ impl FactSync {
         if peer.wants_due > 0 {
             peer.wants_due -= 1;
             if peer.wants_due == 0 {
+                let ping = cx.rng.u64(..);
+                peer.end_ping = Some(ping);
                 gossip.send_by_id(cx, from, &[], Some(Message::Want(WantFacts { ids: Vec::new() })));
-                self.ended(cx, from);
+                gossip.send_by_id(cx, from, &[], Some(Message::Ping(ping)));
+                self.note_synced(cx);
             }
         } else if std::mem::take(&mut peer.sync_ends) {
-            self.ended(cx, from);
+            let began = peer.sync_began;
+            self.ended(cx, from, began);
         }
     }
 
-    /// A comparison has ended. The first one lets this node say "none"; later ones change nothing here.
-    fn ended(&self, cx: &mut Context, with: NodeId) {
-        cx.raise(Event::FactsExchanged(with));
+    /// The peer took in all that was sent before a ping.
+    pub fn on_pong(&self, cx: &mut Context, from: NodeId, number: u64) {
+        let Some(peer) = cx.peers.get_mut(from) else { return };
+        if peer.end_ping.take_if(|ping| *ping == number).is_some() {
+            let began = peer.sync_began;
+            self.ended(cx, from, began);
+        }
+    }
+
+    /// A comparison has ended, and both know what either had when it began.
+    fn ended(&self, cx: &mut Context, node: NodeId, began: u64) {
+        debug_assert!(began <= cx.now.mono, "it began before it ended");
+        cx.raise(Event::FactsExchanged { node, began });
+        self.note_synced(cx);
+    }
+
+    /// The first comparison lets this node say "none"; later ones change nothing here.
+    fn note_synced(&self, cx: &mut Context) {
         if !std::mem::replace(&mut cx.synced, true) {
             cx.raise(Event::SyncEnded);
         }

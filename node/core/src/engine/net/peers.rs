@@ -41,6 +41,10 @@ pub(in crate::engine) struct PeerState {
     pub wants_due: usize,
     /// It asked, and was answered: its empty [`fsdfs_proto::message::WantFacts`] ends the comparison.
     pub sync_ends: bool,
+    /// When the comparison that runs began.
+    pub sync_began: u64,
+    /// The ping behind the last message of a comparison that this node began: with its pong it has ended for both.
+    pub end_ping: Option<u64>,
     /// When digests went to it last, in this connection; 0 if never.
     pub digests_sent: u64,
     /// The digest of facts that went to it last, in this connection, if nothing showed since that it has others.
@@ -152,6 +156,7 @@ impl Peers {
         peer.silent = false;
         peer.sync_ends = false;
         peer.wants_due = 0;
+        peer.end_ping = None;
         true
     }
 

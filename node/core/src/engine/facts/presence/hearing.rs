@@ -1,120 +1,173 @@
-//! Whose facts this node knows, and as of when, directly or through others.
+//! Whose facts this node knows, and who knows this node's: as of when, directly or through one that meets both.
+//!
+//! Promise, to those who delete what no known tree needs: [`HearingTable::heard`] is never later than a moment of which this
+//! node knows all that the member had, and at which the member kept no head to itself; [`HearingTable::known`] is never later
+//! than a moment of which the member knows all that this node had. In a pool of four or more no single member can make either
+//! later than it is, except of itself.
+//!
+//! Through others it takes two exchanges, and their order is all that counts. What a member had when its exchange with a teller
+//! began is here once an exchange with the teller ended that began when this node had been told of the other one; what this
+//! node had when an exchange with the teller began is there once the teller began one with the member after it ended. Only what
+//! a teller did itself counts. Of a member to which there are three steps or more nothing is known, and whoever deletes waits:
+//! a teller that passed on what it was told could be two tellers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::repair::{HEARD_MAX, HeardMember, HeardMembers};
+
+use super::moment::Moment;
+use crate::limits::{EXCHANGES_APART_MS, EXCHANGES_KEPT_MAX, HEARING_SLACK_MS};
+use crate::seam::Now;
 
 /// Tellers of one member that are remembered: two are wanted, and one may fall out.
 const TELLERS_MAX: usize = 3;
 /// In a pool of so many members two have to say the same: one alone may lie.
 const BY_TWO_FROM: usize = 4;
 
-/// Monotonic milliseconds throughout; it begins anew with each start.
+/// It begins anew with each start, which is safe: nothing is known then.
 #[derive(Default)]
 pub(super) struct HearingTable {
-    /// When facts were exchanged with a member last while it kept none to itself.
-    exchanged: BTreeMap<NodeId, u64>,
-    /// Who said last of a member that it exchanged facts with it so, and as of when; the latest first.
-    through: BTreeMap<NodeId, Vec<(NodeId, u64)>>,
+    /// When the last exchange with a member began during which it kept no head to itself.
+    exchanged: BTreeMap<NodeId, Moment>,
+    /// All exchanges with a member, whatever it kept to itself.
+    compared: BTreeMap<NodeId, Exchanges>,
+    /// Of each teller: when its exchange with another member began, and since when (monotonic milliseconds) this node knows of
+    /// it, until one of its own with the teller came after that.
+    waiting: BTreeMap<NodeId, BTreeMap<NodeId, (Moment, u64)>>,
+    /// Through whom a member was heard, and as of when.
+    heard_through: Tellers,
+    /// Through whom a member knows what this node had, and as of when.
+    known_through: Tellers,
+}
+
+/// Of each member, through whom, as of when; the latest first.
+type Tellers = BTreeMap<NodeId, Vec<(NodeId, Moment)>>;
+
+/// An exchange of facts. Each knows then what the other had when it began.
+#[derive(Clone, Copy)]
+pub(super) struct Exchange {
+    pub began: Moment,
+    /// Monotonic milliseconds.
+    pub ended: u64,
+}
+
+/// When facts were exchanged with one member.
+#[derive(Default)]
+struct Exchanges {
+    last: Option<Exchange>,
+    /// Earlier ones, some time apart, ascending: the teller's exchange with a third may have come before the last one.
+    earlier: VecDeque<Exchange>,
+}
+
+impl Exchanges {
+    fn note(&mut self, exchange: Exchange) {
+        self.last = Some(exchange);
+        if self.earlier.back().is_none_or(|before| exchange.ended >= before.ended + EXCHANGES_APART_MS) {
+            self.earlier.push_back(exchange);
+        }
+        if self.earlier.len() > EXCHANGES_KEPT_MAX {
+            self.earlier.pop_front();
+        }
+    }
+
+    /// The last one that had certainly ended at that time: as of when the other knows what was here.
+    fn known_at(&self, at: Moment) -> Option<Moment> {
+        let mut all = self.last.iter().chain(self.earlier.iter().rev());
+        all.find(|exchange| is_before(exchange.ended, at.mono)).map(|exchange| exchange.began)
+    }
 }
 
 impl HearingTable {
-    /// Facts were exchanged with a member, which has nothing that it tells nobody.
-    pub fn on_exchange(&mut self, node: NodeId, mono: u64) {
-        self.exchanged.insert(node, mono);
+    /// Facts were exchanged with a member. `keeps_heads`: it had some that it told nobody of.
+    pub fn on_exchange(&mut self, node: NodeId, exchange: Exchange, keeps_heads: bool) {
+        debug_assert!(exchange.began.mono <= exchange.ended, "it took its time");
+        self.compared.entry(node).or_default().note(exchange);
+        if !keeps_heads {
+            self.exchanged.insert(node, exchange.began);
+        }
+        let Some(waiting) = self.waiting.get_mut(&node) else { return };
+        let here = waiting.extract_if(.., |_, (_, told)| is_before(*told, exchange.began.mono));
+        note_through(&mut self.heard_through, node, here.map(|(member, (theirs, _))| (member, theirs)));
     }
 
     /// What is said to the others. `connected`: members this node is connected to; `unpublished`: it keeps heads to itself.
-    pub fn told(&self, mono: u64, connected: &BTreeSet<NodeId>, unpublished: bool) -> HeardMembers {
+    pub fn told(&self, now: Now, connected: &BTreeSet<NodeId>, unpublished: bool) -> HeardMembers {
         let named: BTreeSet<NodeId> = self.exchanged.keys().chain(connected).copied().collect();
         let member = |node: NodeId| HeardMember {
             node,
-            age_ms: self.exchanged.get(&node).map(|at| mono.saturating_sub(*at)),
+            age_ms: self.exchanged.get(&node).map(|at| at.age_ms(now)),
             connected: connected.contains(&node),
         };
         HeardMembers { unpublished, members: named.into_iter().take(HEARD_MAX).map(member).collect() }
     }
 
-    /// What another member says. Of those whom it names this node knows everything, once it has exchanged facts with the
-    /// teller after that; so only what is older than the last exchange with it counts.
-    pub fn on_told(&mut self, from: NodeId, said: &HeardMembers, mono: u64, is_member: impl Fn(NodeId) -> bool) {
-        if said.unpublished {
-            self.exchanged.remove(&from);
-        }
-        let Some(exchanged) = self.exchanged.get(&from).copied() else { return };
-        let members = said.members.iter().filter(|heard| heard.node != from && is_member(heard.node));
-        for (node, age_ms) in members.filter_map(|heard| Some((heard.node, heard.age_ms?))) {
-            let at = mono.saturating_sub(age_ms).min(exchanged);
-            let tellers = self.through.entry(node).or_default();
-            tellers.retain(|(teller, _)| *teller != from);
-            tellers.push((from, at));
-            tellers.sort_by_key(|(teller, at)| (std::cmp::Reverse(*at), *teller));
-            tellers.truncate(TELLERS_MAX);
+    /// What another member says of its exchanges. Whether it keeps heads to itself does not matter here: what it passes on are
+    /// facts of others.
+    pub fn on_told(&mut self, from: NodeId, said: &HeardMembers, at: Moment, is_other: impl Fn(NodeId) -> bool) {
+        let said = said.members.iter().filter(|heard| heard.node != from && is_other(heard.node));
+        let waiting = self.waiting.entry(from).or_default();
+        for (node, age_ms) in said.filter_map(|heard| Some((heard.node, heard.age_ms?))) {
+            let theirs = at.before(age_ms);
+            let known = self.compared.get(&from).and_then(|mine| mine.known_at(theirs));
+            note_through(&mut self.known_through, from, known.map(|known| (node, known)));
+            // A later word does not hold up an earlier one.
+            waiting.entry(node).or_insert((theirs, at.mono));
         }
     }
 
-    /// As of when this node knows all that a member had told, in a pool of so many.
-    pub fn known_as_of(&self, node: NodeId, members: usize) -> Option<u64> {
-        let wanted = if members >= BY_TWO_FROM { 2 } else { 1 };
-        let through = self.through.get(&node).and_then(|tellers| tellers.get(wanted - 1)).map(|(_, at)| *at);
-        self.exchanged.get(&node).copied().max(through)
+    /// As of when this node knows all that a member had, in a pool of so many.
+    pub fn heard(&self, node: NodeId, members: usize) -> Option<Moment> {
+        let direct = self.exchanged.get(&node).copied();
+        later(direct, through(&self.heard_through, node, members)).map(|at| at.before(HEARING_SLACK_MS))
+    }
+
+    /// As of when a member knows all that this node had.
+    pub fn known(&self, node: NodeId, members: usize) -> Option<Moment> {
+        let direct = self.compared.get(&node).and_then(|exchanges| exchanges.last).map(|last| last.began);
+        later(direct, through(&self.known_through, node, members)).map(|at| at.before(HEARING_SLACK_MS))
     }
 
     /// Those who are no members any more matter to nobody.
     pub fn forget_others(&mut self, is_member: impl Fn(NodeId) -> bool) {
         self.exchanged.retain(|node, _| is_member(*node));
-        self.through.retain(|node, _| is_member(*node));
+        self.compared.retain(|node, _| is_member(*node));
+        self.waiting.retain(|teller, said| is_member(*teller) && !said.is_empty());
+        for tellers in [&mut self.heard_through, &mut self.known_through] {
+            tellers.retain(|node, _| is_member(*node));
+            // The word of one that was thrown out counts no more.
+            tellers.values_mut().for_each(|tellers| tellers.retain(|(teller, _)| is_member(*teller)));
+        }
+    }
+}
+
+/// The one was certainly over at the other time, although what told of either was under way.
+fn is_before(one: u64, other: u64) -> bool {
+    one + HEARING_SLACK_MS <= other
+}
+
+fn later(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    one.into_iter().chain(other).max_by_key(|at| at.wall)
+}
+
+/// What so many tellers agree upon as a pool of this size asks for.
+fn through(tellers: &Tellers, node: NodeId, members: usize) -> Option<Moment> {
+    let wanted = if members >= BY_TWO_FROM { 2 } else { 1 };
+    tellers.get(&node)?.get(wanted - 1).map(|(_, at)| *at)
+}
+
+/// A teller never takes back what it made known.
+fn note_through(tellers: &mut Tellers, teller: NodeId, found: impl IntoIterator<Item = (NodeId, Moment)>) {
+    for (node, at) in found {
+        let known = tellers.entry(node).or_default();
+        let before = known.iter().position(|(other, _)| *other == teller).map(|place| known.remove(place).1);
+        let at = later(before, Some(at)).expect("one of them is there");
+        known.push((teller, at));
+        known.sort_by_key(|(teller, at)| (std::cmp::Reverse(at.wall), *teller));
+        known.truncate(TELLERS_MAX);
+        debug_assert!(known.is_sorted_by_key(|(_, at)| std::cmp::Reverse(at.wall)), "the latest first");
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u8) -> NodeId {
-        NodeId([number; 32])
-    }
-
-    fn said(unpublished: bool, members: &[(u8, u64)]) -> HeardMembers {
-        let member =
-            |(number, age_ms): &(u8, u64)| HeardMember { node: id(*number), age_ms: Some(*age_ms), connected: false };
-        HeardMembers { unpublished, members: members.iter().map(member).collect() }
-    }
-
-    #[test]
-    fn what_was_told_counts_from_the_exchange_with_the_teller_on() {
-        let mut hearing = HearingTable::default();
-        hearing.on_told(id(1), &said(false, &[(3, 10)]), 1_000, |_| true);
-        assert_eq!(hearing.known_as_of(id(3), 3), None, "nothing was exchanged with the teller");
-        hearing.on_exchange(id(1), 900);
-        hearing.on_told(id(1), &said(false, &[(3, 10)]), 1_000, |_| true);
-        assert_eq!(hearing.known_as_of(id(3), 3), Some(900), "later news of it may not have come here");
-        hearing.on_told(id(1), &said(false, &[(3, 500)]), 1_000, |_| true);
-        assert_eq!(hearing.known_as_of(id(3), 3), Some(500));
-    }
-
-    #[test]
-    fn in_a_pool_of_four_one_teller_is_not_believed() {
-        let mut hearing = HearingTable::default();
-        for (teller, age) in [(1, 100), (2, 400)] {
-            hearing.on_exchange(id(teller), 1_000);
-            hearing.on_told(id(teller), &said(false, &[(9, age)]), 1_000, |_| true);
-        }
-        assert_eq!((hearing.known_as_of(id(9), 4), hearing.known_as_of(id(9), 3)), (Some(600), Some(900)));
-        assert_eq!(hearing.known_as_of(id(1), 4), Some(1_000), "this node was there");
-        hearing.on_told(id(1), &said(false, &[(7, 1)]), 1_000, |_| false);
-        assert_eq!(hearing.known_as_of(id(7), 3), None, "no member");
-    }
-
-    #[test]
-    fn who_keeps_heads_to_itself_was_not_heard_whole() {
-        let mut hearing = HearingTable::default();
-        hearing.on_exchange(id(1), 500);
-        hearing.on_told(id(1), &said(true, &[(2, 1)]), 1_000, |_| true);
-        assert_eq!((hearing.known_as_of(id(1), 2), hearing.known_as_of(id(2), 2)), (None, None));
-        let told = hearing.told(1_000, &BTreeSet::from([id(4)]), true);
-        let connected = HeardMember { node: id(4), age_ms: None, connected: true };
-        assert_eq!(told, HeardMembers { unpublished: true, members: vec![connected] });
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@
 //! heard of whom, every [`HEARD_MS`], and soon after it is connected to others than it said.
 
 mod hearing;
+mod moment;
 mod outage;
 mod running_clock;
 mod usual_hours;
@@ -22,7 +23,8 @@ use fsdfs_proto::message::repair::HeardMembers;
 use fsdfs_proto::record::{LogEntry, OBSERVED_MEMBERS_MAX, Observation, ObservedMember, ObservedMembers};
 use fsdfs_proto::signed::Signed;
 
-use self::hearing::HearingTable;
+use self::hearing::{Exchange, HearingTable};
+use self::moment::{LateWall, Moment};
 use self::outage::{FallenMember, outage};
 use self::running_clock::RunningClock;
 use self::usual_hours::UsualHours;
@@ -64,6 +66,7 @@ pub(in crate::engine) struct PresenceWatch {
     /// Those that fell silent together.
     braked: BTreeSet<NodeId>,
     hearing: HearingTable,
+    wall: LateWall,
     /// Monotonic milliseconds at which the next report of what was heard is due, when the last one went, and when the next
     /// entry of the log is due.
     heard_due: u64,
@@ -119,17 +122,35 @@ impl PresenceWatch {
         self.heard_due = self.heard_due.min(self.heard_said + HEARD_AGAIN_MS);
     }
 
-    /// Facts were exchanged with a member.
-    pub fn on_exchange(&mut self, cx: &Context, node: NodeId, keeps_heads: bool) {
-        if !keeps_heads {
-            self.hearing.on_exchange(node, cx.now.mono);
+    /// Facts were exchanged with a member, which began at that time of the monotonic clock. By a wall clock that the others
+    /// contradict nobody can say when.
+    pub fn on_exchange(&mut self, cx: &Context, (node, began): (NodeId, u64), keeps_heads: bool) {
+        if clock_is_good(cx) {
+            let began = self.wall.moment(cx.now).before(cx.now.mono.saturating_sub(began));
+            self.hearing.on_exchange(node, Exchange { began, ended: cx.now.mono }, keeps_heads);
         }
+    }
+
+    /// Wall milliseconds as of which this node knows all that a member had, and at which that one kept no head to itself. By this
+    /// node's own clock, as the leases of its blocks are.
+    pub fn heard_until(&self, cx: &Context, node: NodeId) -> Option<u64> {
+        let heard = self.hearing.heard(node, cx.facts.members().len());
+        if node == cx.me { Some(cx.now.wall) } else { not_to_come(cx, heard) }
+    }
+
+    /// Wall milliseconds as of which a member knows all that this node had published.
+    pub fn knows_until(&self, cx: &Context, node: NodeId) -> Option<u64> {
+        let known = self.hearing.known(node, cx.facts.members().len());
+        if node == cx.me { Some(cx.now.wall) } else { not_to_come(cx, known) }
     }
 
     /// A member says with whom it exchanged facts.
     pub fn on_heard(&mut self, cx: &mut Context, from: NodeId, said: &HeardMembers) {
         let members = cx.facts.members();
-        self.hearing.on_told(from, said, cx.now.mono, |node| members.contains_key(&node));
+        if clock_is_good(cx) {
+            let is_other = |node| node != cx.me && members.contains_key(&node);
+            self.hearing.on_told(from, said, self.wall.moment(cx.now), is_other);
+        }
         let hears = said.members.iter().filter(|heard| heard.connected && members.contains_key(&heard.node));
         let hears = hears.map(|heard| heard.node).collect();
         if let Some(peer) = cx.peers.get_mut(from) {
@@ -146,7 +167,7 @@ impl PresenceWatch {
         let members = cx.facts.members();
         let peers: BTreeSet<NodeId> = cx.peers.up().into_iter().collect();
         let connected = peers.iter().filter(|node| members.contains_key(node)).copied().collect();
-        let told = self.hearing.told(cx.now.mono, &connected, unpublished);
+        let told = self.hearing.told(cx.now, &connected, unpublished);
         for to in peers {
             cx.send(to, Message::Heard(told.clone()));
         }
@@ -157,6 +178,7 @@ impl PresenceWatch {
         cx.wake_in(PRESENCE_MS, Timer::Presence);
         let is_connected = cx.peers.any_up();
         self.clock.look(cx.now.mono, is_connected);
+        self.wall.look(cx.now);
         if !is_connected {
             // Nobody can be heard, so nobody is missed.
             return;
@@ -178,13 +200,13 @@ impl PresenceWatch {
         // Between two looks it may have changed.
         let settled = seen.filter(|seen| seen.is_up == Some(is_up));
         let quiet_ms = seen.map(|seen| self.clock.ms().saturating_sub(seen.heard_at)).unwrap_or_default();
-        let known = self.hearing.known_as_of(node, cx.facts.members().len());
+        let known = self.hearing.heard(node, cx.facts.members().len());
         PresenceReport {
             since_s: settled.and_then(|seen| seen.since).map(|at| cx.now.mono.saturating_sub(at) / 1000),
             quiet_s: if is_up { 0 } else { quiet_ms / 1000 },
             away: (!is_up && node != cx.me).then(|| self.reason(cx, node)),
             overdue: !is_up && self.is_overdue(cx, liveness, node, 1),
-            facts_known_s: known.map(|at| cx.now.mono.saturating_sub(at) / 1000),
+            facts_known_s: known.map(|at| at.age_ms(cx.now) / 1000),
         }
     }
 
@@ -290,8 +312,7 @@ impl PresenceWatch {
     /// States of whom nothing was heard for as long as the rules say, if this node may know.
     fn call_gone(&self, cx: &mut Context, gossip: &mut Gossip) {
         let is_member = cx.facts.members().get(&cx.me).is_some_and(|me| me.status == MemberStatus::Member);
-        let clock_is_good = cx.clock_off_ms().unsigned_abs() <= CLOCK_OFF_MS_MAX;
-        if !is_member || !cx.ready() || cx.duplicate_identity || !clock_is_good || !self.hears_most_sites(cx) {
+        if !is_member || !cx.ready() || cx.duplicate_identity || !clock_is_good(cx) || !self.hears_most_sites(cx) {
             return;
         }
         let silent = cx.facts.members().iter().filter(|(node, member)| self.is_gone(cx, **node, member));
@@ -330,6 +351,15 @@ impl PresenceWatch {
         };
         cx.facts.are_most_sites(heard)
     }
+}
+
+fn clock_is_good(cx: &Context) -> bool {
+    cx.clock_off_ms().unsigned_abs() <= CLOCK_OFF_MS_MAX
+}
+
+/// What seems to be still to come was noted before this clock was set back: it is no time to go by.
+fn not_to_come(cx: &Context, at: Option<Moment>) -> Option<u64> {
+    at.map(|at| at.wall).filter(|wall| *wall <= cx.now.wall)
 }
 
 /// Members and guests come and go; those who are gone may come back.

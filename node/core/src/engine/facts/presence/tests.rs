@@ -259,7 +259,7 @@ fn an_idle_hour_costs_few_messages_and_one_entry_of_the_log() {
     let mut bench = Bench::of(4);
     connect(&mut bench.cx, 2);
     for number in 1..3 {
-        bench.presence.on_exchange(&bench.cx, node(number), false);
+        bench.presence.on_exchange(&bench.cx, (node(number), bench.cx.now.mono), false);
     }
     let _ = effects(&mut bench.cx);
     let (mut sent, mut bytes, mut logged) = (0, 0, 0);
@@ -280,24 +280,61 @@ fn an_idle_hour_costs_few_messages_and_one_entry_of_the_log() {
     assert!(bytes / (2 * 24 * 60) <= 16, "bytes a minute and peer");
 }
 
+/// Node 1 says that it exchanged facts with node 2 so long ago.
+fn told_by_1_of_2(age_ms: u64) -> HeardMembers {
+    let heard = fsdfs_proto::message::repair::HeardMember { node: node(2), age_ms: Some(age_ms), connected: true };
+    HeardMembers { unpublished: false, members: vec![heard] }
+}
+
 #[test]
 fn what_was_heard_through_others_is_reported() {
     let mut bench = Bench::of(3);
-    bench.presence.on_exchange(&bench.cx, node(1), false);
-    let said = HeardMembers {
-        unpublished: false,
-        members: vec![fsdfs_proto::message::repair::HeardMember {
-            node: node(2),
-            age_ms: Some(30_000),
-            connected: true,
-        }],
-    };
-    bench.presence.on_heard(&mut bench.cx, node(1), &said);
+    bench.presence.on_exchange(&bench.cx, (node(1), bench.cx.now.mono), false);
+    bench.presence.on_heard(&mut bench.cx, node(1), &told_by_1_of_2(30_000));
+    pass(&mut bench.cx, 60_000);
+    bench.presence.on_exchange(&bench.cx, (node(1), bench.cx.now.mono), false);
     let known = |bench: &Bench, number| bench.presence.report(&bench.cx, &bench.liveness, node(number)).facts_known_s;
-    assert_eq!((known(&bench, 1), known(&bench, 2)), (Some(0), Some(30)));
+    assert_eq!((known(&bench, 1), known(&bench, 2)), (Some(60), Some(150)), "a minute for what was under way");
     assert_eq!(bench.cx.peers.get(node(1)).and_then(|peer| peer.hears.clone()), Some([node(2)].into()));
-    bench.presence.on_exchange(&bench.cx, node(2), true);
-    assert_eq!(known(&bench, 2), Some(30), "it keeps heads to itself");
+    bench.presence.on_exchange(&bench.cx, (node(2), bench.cx.now.mono), true);
+    assert_eq!(known(&bench, 2), Some(150), "it keeps heads to itself");
+}
+
+#[test]
+fn when_members_knew_of_each_other_is_said_by_the_wall_clock_and_never_by_one_that_is_wrong() {
+    let mut bench = Bench::of(3);
+    let until = |bench: &Bench, number| {
+        let (presence, cx) = (&bench.presence, &bench.cx);
+        (presence.heard_until(cx, node(number)), presence.knows_until(cx, node(number)))
+    };
+    assert_eq!(until(&bench, 1), (None, None), "nothing was exchanged since the start");
+    assert_eq!(until(&bench, 0), (Some(bench.cx.now.wall), Some(bench.cx.now.wall)), "itself");
+    let (began, wall) = (bench.cx.now.mono, bench.cx.now.wall);
+    pass(&mut bench.cx, 5_000);
+    bench.presence.on_exchange(&bench.cx, (node(1), began), false);
+    assert_eq!(until(&bench, 1), (Some(wall - 60_000), Some(wall - 60_000)));
+    bench.minutes(10, [1]);
+    bench.presence.on_heard(&mut bench.cx, node(1), &told_by_1_of_2(120_000));
+    let (heard, knows) = until(&bench, 2);
+    assert_eq!((heard, knows), (None, Some(wall - 60_000)), "what it had then is not here yet");
+    pass(&mut bench.cx, 60_000);
+    bench.presence.on_exchange(&bench.cx, (node(1), bench.cx.now.mono), false);
+    assert_eq!(until(&bench, 2).0, Some(bench.cx.now.wall - 240_000));
+    bench.cx.now.wall = wall - 100_000;
+    assert_eq!(until(&bench, 1), (None, None), "the clock was set back behind it");
+}
+
+#[test]
+fn what_is_handled_right_after_a_sleep_counts_as_before_it() {
+    let mut bench = Bench::of(2);
+    bench.minutes(2, [1]);
+    let before = bench.cx.now.wall;
+    bench.cx.now.wall += 8 * HOUR_MS;
+    bench.presence.on_exchange(&bench.cx, (node(1), bench.cx.now.mono), false);
+    assert!(bench.presence.heard_until(&bench.cx, node(1)).is_some_and(|until| until <= before));
+    bench.minutes(3, [1]);
+    bench.presence.on_exchange(&bench.cx, (node(1), bench.cx.now.mono), false);
+    assert!(bench.presence.heard_until(&bench.cx, node(1)).is_some_and(|until| until > before));
 }
 
 #[test]

@@ -52,6 +52,8 @@ fn take_in(cx: &mut Context, from: NodeId, message: &Message) -> &'static str {
         Message::Summary(summary) => sync.on_summary(cx, &mut gossip, from, summary),
         Message::Want(want) => sync.on_want(cx, &mut gossip, from, &want.ids),
         Message::Facts(facts) => gossip.on_facts(cx, from, facts.request, &facts.facts),
+        Message::Ping(number) => cx.send(from, Message::Pong(*number)),
+        Message::Pong(number) => sync.on_pong(cx, from, *number),
         other => panic!("not of a comparison: {other:?}"),
     }
     match message {
@@ -59,6 +61,8 @@ fn take_in(cx: &mut Context, from: NodeId, message: &Message) -> &'static str {
         Message::Summary(_) => "summary",
         Message::Want(want) if want.ids.is_empty() => "want nothing",
         Message::Want(_) => "want",
+        Message::Ping(_) => "ping",
+        Message::Pong(_) => "pong",
         _ => "facts",
     }
 }
@@ -87,7 +91,8 @@ fn equal_digests_end_a_comparison_at_once() {
 
 #[test]
 fn whatever_either_lacks_is_known_to_both_in_the_end() {
-    let asks = [(0, "summary"), (1, "facts"), (1, "want"), (0, "facts"), (0, "want nothing")];
+    let asks = ["summary", "facts", "want", "facts", "want nothing", "ping", "pong"];
+    let asks = [0, 1, 1, 0, 0, 0, 1].into_iter().zip(asks);
     for begins in 0..2 {
         let mut pair = pair();
         learn(&mut pair[0], card(2, 2, &[(2, 50)], 0));
@@ -99,11 +104,15 @@ fn whatever_either_lacks_is_known_to_both_in_the_end() {
         if begins == 0 {
             expected.push((1, "digests"));
         }
-        expected.extend(asks);
+        expected.extend(asks.clone());
         assert_eq!(said, expected, "the smaller id asks, whoever begins");
         assert_eq!(pair[0].facts.gossip_digest(), pair[1].facts.gossip_digest());
         for cx in &mut pair {
-            assert_eq!((cx.synced, ended(cx)), (true, 1), "each end knows that it has ended");
+            let events = events(cx);
+            let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+            assert_eq!((cx.synced, count(|event| matches!(event, Event::SyncEnded))), (true, 1));
+            let exchanged = count(|event| matches!(event, Event::FactsExchanged { .. }));
+            assert_eq!(exchanged, 1, "each end knows that both know the same");
             let peers: Vec<(usize, bool)> = cx.peers.iter().map(|(_, peer)| (peer.wants_due, peer.sync_ends)).collect();
             assert_eq!(peers, [(0, false)], "nothing is left of it");
         }
@@ -203,4 +212,36 @@ fn a_peer_is_shown_both_heartbeats_so_that_a_twin_is_noticed() {
     let shown: Vec<Message> = sent(&mut cx).into_iter().map(|(_, message)| message).collect();
     let facts = |fact: Fact| Message::Facts(fsdfs_proto::message::FactBatch { request: 0, facts: vec![fact.raw()] });
     assert_eq!(shown, [facts(beat(0, 5, 2).into()), facts(beat(1, 7, 1).into())]);
+}
+
+#[test]
+fn the_asker_counts_no_exchange_before_the_other_has_what_it_lacked() {
+    let mut pair = pair();
+    learn(&mut pair[0], features(0, 2));
+    let (from, theirs) = (pair[1].me, digests(&pair[1]));
+    let asker = &mut pair[0];
+    FactSync.on_digests(asker, from, &theirs);
+    let began = asker.now.mono;
+    pass(asker, 40);
+    let mut gossip = Gossip::default();
+    FactSync.on_want(asker, &mut gossip, from, &[]);
+    assert!(asker.synced, "what the other had is here");
+    let ping = sent(asker).into_iter().find_map(|(_, message)| match message {
+        Message::Ping(number) => Some(number),
+        _ => None,
+    });
+    let ping = ping.expect("the last message is a ping");
+    let exchanged = |cx: &mut Context| -> Vec<u64> {
+        let began = |event: &Event| match event {
+            Event::FactsExchanged { began, .. } => Some(*began),
+            _ => None,
+        };
+        events(cx).iter().filter_map(began).collect()
+    };
+    FactSync.on_pong(asker, from, ping ^ 1);
+    assert!(exchanged(asker).is_empty());
+    FactSync.on_pong(asker, from, ping);
+    assert_eq!(exchanged(asker), [began], "each knows what the other had then, not what came since");
+    FactSync.on_pong(asker, from, ping);
+    assert!(exchanged(asker).is_empty(), "it ends once");
 }
