@@ -56,6 +56,9 @@ pub const STATES_ASKED_MAX: usize = 256;
 pub const STATES_AWAY_MS: u64 = 600_000;
 /// Heads of a volume that are remembered as standing at the end of an hour at most: several stand only while members are apart.
 pub const FLOOR_HEADS_MAX: usize = 16;
+/// States, one an hour, that are remembered because a member may not know that they are over: 150 bytes each. If there are more,
+/// those of one in six hours are, which is half of the least half grace; nobody is waited for longer than until it is gone.
+pub const FLOOR_HELD_MAX: usize = 4_096;
 /// That a state still stands is logged again after so many hours: a restart must not make it older by more than that.
 pub const FLOOR_LOG_AGAIN_HOURS: u64 = 24;
 /// Quarantined heads that one operation covers at most: half of the parents that a commit can have.

@@ -573,7 +573,7 @@ impl Engine {
                 self.repair(Repair::on_presence);
             }
             Timer::Keys => self.key_ring.request_of_any(cx),
-            Timer::Floor => self.floor.on_hour(cx, &self.heads),
+            Timer::Floor => self.floor.on_hour(cx, &self.heads, &self.presence),
             Timer::Queries => self.go_on_with_queries(),
             Timer::Rotate => self.rotation.on_due(cx),
             Timer::Facts(node) => self.gossip.go_on(cx, node),

@@ -87,8 +87,11 @@ impl HearingTable {
             self.exchanged.insert(node, exchange.began);
         }
         let Some(waiting) = self.waiting.get_mut(&node) else { return };
-        let here = waiting.extract_if(.., |_, (_, told)| is_before(*told, exchange.began.mono));
-        note_through(&mut self.heard_through, node, here.map(|(member, (theirs, _))| (member, theirs)));
+        let is_here = |told: u64| is_before(told, exchange.began.mono);
+        let here =
+            waiting.iter().filter(|(_, (_, told))| is_here(*told)).map(|(member, (theirs, _))| (*member, *theirs));
+        note_through(&mut self.heard_through, node, here);
+        waiting.retain(|_, (_, told)| !is_here(*told));
     }
 
     /// What is said to the others. `connected`: members this node is connected to; `unpublished`: it keeps heads to itself.

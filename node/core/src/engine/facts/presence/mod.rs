@@ -200,13 +200,13 @@ impl PresenceWatch {
         // Between two looks it may have changed.
         let settled = seen.filter(|seen| seen.is_up == Some(is_up));
         let quiet_ms = seen.map(|seen| self.clock.ms().saturating_sub(seen.heard_at)).unwrap_or_default();
-        let known = self.hearing.heard(node, cx.facts.members().len());
+        let heard = self.heard_until(cx, node).filter(|_| node != cx.me);
         PresenceReport {
             since_s: settled.and_then(|seen| seen.since).map(|at| cx.now.mono.saturating_sub(at) / 1000),
             quiet_s: if is_up { 0 } else { quiet_ms / 1000 },
             away: (!is_up && node != cx.me).then(|| self.reason(cx, node)),
             overdue: !is_up && self.is_overdue(cx, liveness, node, 1),
-            facts_known_s: known.map(|at| at.age_ms(cx.now) / 1000),
+            facts_known_s: heard.map(|until| (cx.now.wall - until) / 1000),
         }
     }
 

@@ -13,13 +13,17 @@ struct Bench {
     cx: Context,
     floor: StateFloor,
     heads: LocalHeads,
+    presence: PresenceWatch,
+    /// The other members that this node exchanges facts with each hour.
+    met: Vec<u8>,
     logged: Vec<LogEntry>,
 }
 
 impl Bench {
     fn new() -> Self {
         let (cx, floor, heads) = (context(0, 3), StateFloor::default(), LocalHeads::default());
-        Self { cx, floor, heads, logged: Vec::new() }
+        let (presence, met) = (PresenceWatch::default(), vec![1, 2]);
+        Self { cx, floor, heads, presence, met, logged: Vec::new() }
     }
 
     /// Another head stands from now on, in place of all before.
@@ -33,7 +37,10 @@ impl Bench {
 
     fn hour(&mut self) {
         pass(&mut self.cx, HOUR);
-        self.floor.on_hour(&mut self.cx, &self.heads);
+        for number in &self.met {
+            self.presence.on_exchange(&self.cx, (pool::node(*number), self.cx.now.mono), false);
+        }
+        self.floor.on_hour(&mut self.cx, &self.heads, &self.presence);
         for effect in effects(&mut self.cx) {
             if let Effect::Disk { request: DiskRequest::Log { entries }, .. } = effect {
                 self.logged.extend(entries);
@@ -103,4 +110,54 @@ fn a_clock_that_jumps_forgets_nothing_that_it_would_not_forget_at_that_time() {
     bench.cx.now.wall -= 30 * 24 * HOUR;
     bench.hour();
     assert!(bench.floor.states(volume()).contains(&id));
+}
+
+#[test]
+fn what_a_member_that_is_away_may_go_by_is_remembered_until_it_knows_better_or_is_gone() {
+    for gone in [false, true] {
+        let mut bench = Bench::new();
+        let before = bench.publish(1);
+        bench.hour();
+        bench.met = vec![1];
+        let mut all = Vec::new();
+        for seq in 2..24 * 12 {
+            all.push(bench.publish(seq));
+            bench.hour();
+        }
+        let left = bench.floor.states(volume());
+        assert!(left.contains(&before) && all.iter().all(|id| left.contains(id)), "it saw one of them last");
+        if gone {
+            let mut pool = pool::TestPool { facts: bench.cx.facts.clone(), said: Vec::new(), tickets: Vec::new() };
+            pool.revoke(0, pool::node(2).into(), Vec::new());
+            bench.cx.facts = pool.facts;
+            bench.cx.facts.drain_new();
+        } else {
+            bench.met = vec![1, 2];
+            // What was exchanged within this hour is known an hour later.
+            bench.hour();
+        }
+        bench.hour();
+        let left = bench.floor.states(volume());
+        let days = usize::try_from(bench.cx.facts.rules().retain_days).expect("few");
+        assert!(!left.contains(&before) && left.len() <= 25 + 4 * days, "{gone}: {}", left.len());
+    }
+}
+
+#[test]
+fn what_is_held_for_others_is_bounded() {
+    let mut bench = Bench::new();
+    bench.met = vec![1];
+    bench.publish(1);
+    bench.hour();
+    let begin = bench.cx.now.wall;
+    let hours = u64::try_from(FLOOR_HELD_MAX).expect("few") + 400;
+    for seq in 2..hours {
+        bench.publish(seq);
+        bench.hour();
+    }
+    let left = bench.floor.states(volume());
+    assert!(left.len() <= FLOOR_HELD_MAX + 25, "{}", left.len());
+    let from = |state: &BlockId| bench.floor.0[&(volume(), *state)].from;
+    let oldest = left.iter().map(from).min().expect("some are left");
+    assert!(oldest <= begin + 6 * HOUR, "one in six hours is left");
 }
