@@ -5,6 +5,7 @@
 mod error;
 mod get;
 mod handle;
+mod lease;
 mod manifests;
 mod memory;
 mod put;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::error::{BodyError, ClientError};
 use super::handle::{Client, answer};
+use super::lease::UploadLease;
 use super::memory::{Memory, Permit, SMALL_BYTES};
 use super::request::VolumeState;
 use crate::crypto_pool::JobPanicked;
@@ -109,23 +110,31 @@ impl Client {
         let (keys, copies) = self.writing(volume).await?;
         let mut writer = FileWriter::new(keys.clone(), params, copies);
         let mut tally = UploadSummary::default();
+        let mut lease = UploadLease::new(self.shared.borrow().renew_every);
         let stored = futures::stream::once(future::ready(Ok(first)))
             .chain(pieces)
             .map_ok(|piece| self.store_piece(keys.clone(), copies, (piece, more)))
             .try_buffered(IN_FLIGHT);
         let mut stored = std::pin::pin!(stored);
-        while let Some(piece) = stored.try_next().await? {
+        loop {
+            let Ok(next) = tokio::time::timeout_at(lease.due(), stored.try_next()).await else {
+                self.renew(&mut lease).await?;
+                continue;
+            };
+            let Some(piece) = next? else { break };
             let manifests = match piece {
                 StoredPiece::Hole(chunks) => writer.push_hole(chunks),
                 StoredPiece::Chunk(at, bytes, stored) => {
                     tally.add(stored);
+                    lease.add(at.id, copies);
                     writer.push(at, bytes)
                 }
             };
-            self.store_manifests(manifests, copies, &mut tally).await?;
+            self.store_manifests(manifests, copies, (&mut tally, &mut lease)).await?;
         }
         let (content, size, manifests) = writer.finish();
-        self.store_manifests(manifests, copies, &mut tally).await?;
+        self.store_manifests(manifests, copies, (&mut tally, &mut lease)).await?;
+        self.renew_at_end(&mut lease).await?;
         Ok((size, content, tally))
     }
 
@@ -188,21 +197,23 @@ impl Client {
         &self,
         blocks: Vec<Block>,
         copies: u8,
-        tally: &mut UploadSummary,
+        (tally, lease): (&mut UploadSummary, &mut UploadLease),
     ) -> Result<(), ClientError> {
         for block in blocks {
+            lease.add(block.id(), copies);
             tally.add(self.store_block(block, copies).await?);
         }
         Ok(())
     }
 
-    async fn store_block(&self, block: Block, copies: u8) -> Result<StoredBlock, ClientError> {
+    /// Fails unless at least one server has it durably.
+    pub(super) async fn store_block(&self, block: Block, copies: u8) -> Result<StoredBlock, ClientError> {
         let len = block.bytes().len() as u64;
         StoredBlock::by(self.put_block(block, Redundancy::Replicas(copies)).await?, len)
     }
 }
 
-struct StoredBlock {
+pub(super) struct StoredBlock {
     outcome: PutOutcome,
     len: u64,
 }

@@ -1,6 +1,7 @@
 //! What passes between gateways and the daemon's loop.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fsdfs_core::seam::{Command, OpId, Refusal, Reply};
 use fsdfs_proto::identity::Ticket;
@@ -43,4 +44,6 @@ pub(crate) struct VolumeState {
     pub lacks_write_key: Refusal,
     /// N for new blocks.
     pub copies: u8,
+    /// Leases of blocks that no commit names yet are renewed this often: a quarter of the time for which holders keep them.
+    pub renew_every: Duration,
 }

@@ -15,7 +15,7 @@ use futures::stream::{self, FuturesUnordered};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::error::ClientError;
-use super::handle::{Client, Freshness, answer};
+use super::handle::{Client, Freshness, VolumeView, answer};
 
 /// Blocks that are asked about exactly; of more, those with the smallest ids, which is a fair sample, for ids are hashes.
 pub const SAFETY_SAMPLE: usize = 16_384;
@@ -126,7 +126,7 @@ impl BlockSet {
 /// A walk along visible links.
 struct BlockWalk<'a> {
     client: &'a Client,
-    volume: VolumeId,
+    of: VolumeView,
     found: BlockSet,
     /// To be read for their links.
     next: Vec<BlockId>,
@@ -144,12 +144,23 @@ impl Client {
         most: usize,
     ) -> Result<BlocksBelow, ClientError> {
         let copies = self.status().await?.copies;
-        let found = BlockSet::new(most);
-        let (next, seen, unreadable) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
-        let mut walk = BlockWalk { client: self, volume, found, next, seen, unreadable };
+        let mut walk = BlockWalk::new(self, volume.into(), most);
         let freshness = walk.begin(path, copies).await?;
         walk.run().await?;
         Ok(BlocksBelow { found: walk.found, unreadable: walk.unreadable, freshness })
+    }
+
+    /// The blocks below a path, of a state that may be an earlier one. Fails if one of those that lead to them is nowhere.
+    pub(super) async fn subtree(&self, of: VolumeView, path: TreePath) -> Result<Vec<(BlockId, u8)>, ClientError> {
+        let copies = self.shared.borrow().copies;
+        let mut walk = BlockWalk::new(self, of, usize::MAX);
+        let (entry, _) = self.entry(of, path.clone()).await?;
+        walk.take_below(path, &entry, copies).await?;
+        walk.run().await?;
+        if !walk.unreadable.is_empty() {
+            return Err(ClientError::Lost { away: Vec::new() });
+        }
+        Ok(walk.found.first.into_iter().collect())
     }
 
     /// Asks all members about these.
@@ -202,10 +213,15 @@ impl Client {
     }
 }
 
-impl BlockWalk<'_> {
+impl<'a> BlockWalk<'a> {
+    fn new(client: &'a Client, of: VolumeView, most: usize) -> Self {
+        let (next, seen, unreadable) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        Self { client, of, found: BlockSet::new(most), next, seen, unreadable }
+    }
+
     /// What leads to the path, and what it leads to.
     async fn begin(&mut self, path: TreePath, copies: u8) -> Result<Freshness, ClientError> {
-        let way = self.client.query(self.volume, TreeQuery::Way { path: path.clone() }).await;
+        let way = self.client.query(self.of, TreeQuery::Way { path: path.clone() }).await;
         let (entry, blocks, freshness) = match way {
             Ok((QueryResult::Way { entry, blocks }, freshness)) => (*entry, blocks, freshness),
             Ok((other, _)) => unreachable!("a query for a way finds a way, not {other:?}"),
@@ -218,13 +234,19 @@ impl BlockWalk<'_> {
             Err(other) => return Err(other),
         };
         blocks.into_iter().for_each(|id| self.found.add(id, copies));
+        self.take_below(path, &entry, copies).await?;
+        Ok(freshness)
+    }
+
+    /// An entry, and what is to be read of it without a block of its own.
+    async fn take_below(&mut self, path: TreePath, entry: &TreeItem, copies: u8) -> Result<(), ClientError> {
         let mut open = Vec::new();
-        self.take(path, &entry, copies, &mut open);
+        self.take(path, entry, copies, &mut open);
         // Folders of which no state has been written yet, but for those that they are merged of.
         while let Some(path) = open.pop() {
             let mut after = None;
             loop {
-                let (items, more, _) = self.client.list(self.volume, path.clone(), after.take(), PAGE).await?;
+                let (items, more, _) = self.client.list(self.of, path.clone(), after.take(), PAGE).await?;
                 for item in &items {
                     let below = path.iter().cloned().chain([item.name.clone()]).collect();
                     self.take(below, item, copies, &mut open);
@@ -235,7 +257,7 @@ impl BlockWalk<'_> {
                 }
             }
         }
-        Ok(freshness)
+        Ok(())
     }
 
     fn take(&mut self, path: TreePath, item: &TreeItem, copies: u8, open: &mut Vec<TreePath>) {

@@ -11,7 +11,7 @@ use super::machines::Engine;
 use crate::report::Notice;
 use crate::seam::{
     AssureToken, AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, EvictToken, GetOutcome,
-    GetToken, LocateToken, ProofToken, PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
+    GetToken, LocateToken, ProofToken, PutToken, QueryToken, RenewalToken, RepairToken, Reply, ServeToken, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -64,6 +64,9 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             };
             engine.repair(|repair, parts| repair.on_pulled(parts, (id, from), &reply, payload));
             compare_again(engine, from, compare);
+        }
+        (Waiter::Renewal(RenewalToken::Peer { op, copies }), Message::HaveReply(reply)) => {
+            engine.renewals.on_have(cx, (op, copies), from, &reply.answers);
         }
         (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
             engine.locates.on_have(cx, op, from, &ids, &reply.answers);
@@ -131,6 +134,9 @@ pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
         Waiter::Heads(query) => engine.queries.on_silent(cx, *query, node),
         Waiter::Entitled(member) => engine.key_ring.on_entitled(cx, node, *member, false),
         Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
+        Waiter::Renewal(RenewalToken::Peer { op, copies }) => {
+            engine.renewals.on_have(cx, (*op, *copies), node, &[]);
+        }
         Waiter::Locate(LocateToken::Peer { op, .. }) => engine.locates.on_have(cx, *op, node, &[], &[]),
         Waiter::Assure(AssureToken::Peer { op, .. }) => engine.assurances.on_reply(cx, *op, node, &[], &[]),
         Waiter::Evict(EvictToken::Proof { .. }) => engine.evict(|eviction, parts| eviction.on_peer_lost(parts, node)),
@@ -241,6 +247,10 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Gossip(token), DiskDone::Logged(durable)) => engine.gossip.on_logged(cx, &token, durable),
         (Waiter::Commit(CommitToken::Logged(volume)), DiskDone::Logged(durable)) => {
             engine.commit(|commits, parts| commits.run(parts, volume).on_logged(durable));
+        }
+        (Waiter::Renewal(RenewalToken::Own { op, copies }), DiskDone::Have(answers)) => {
+            let me = cx.me;
+            engine.renewals.on_have(cx, (op, copies), me, &answers);
         }
         (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
             engine.locates.on_own_have(cx, op, &answers);

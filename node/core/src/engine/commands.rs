@@ -29,6 +29,7 @@ impl Engine {
             Command::Query { volume, state, query } => {
                 self.tree_queries.start(cx, &mut self.queries, op, (volume, state, query));
             }
+            Command::RenewLeases { blocks } => self.renewals.start(cx, op, blocks),
             Command::Locate { ids } => self.locates.start(cx, op, ids),
             Command::Assure { blocks } => self.assurances.start(cx, op, blocks),
             Command::Prove { id, holders } => self.proof(|proofs, parts| proofs.start(parts, op, id, holders)),
@@ -42,6 +43,7 @@ impl Engine {
                 self.assurances.cancel(op);
                 self.proofs.cancel(cx, op);
                 self.inventories.cancel(op);
+                self.renewals.cancel(op);
             }
             Command::Members => {
                 let parts =

@@ -4,8 +4,8 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::{Assurances, DrainParts, Locates, ProofParts, Proofs, StatusParts};
 use super::blocks::{
-    Audits, BlockServer, Eviction, EvictionParts, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts,
-    ReplicationLog,
+    Audits, BlockServer, Eviction, EvictionParts, Gets, Holdings, Inventories, Puts, Relays, Renewals, Repair,
+    RepairParts, ReplicationLog,
 };
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
@@ -77,6 +77,7 @@ pub struct Engine {
     pub(super) audits: Audits,
     pub(super) eviction: Eviction,
     pub(super) inventories: Inventories,
+    pub(super) renewals: Renewals,
 
     // Volume: trees that change.
     pub(super) heads: LocalHeads,
@@ -120,6 +121,7 @@ impl Engine {
             audits: Audits::default(),
             eviction: Eviction::default(),
             inventories: Inventories::default(),
+            renewals: Renewals::default(),
             heads: LocalHeads::default(),
             floor: StateFloor::default(),
             unpublished: Unpublished::default(),

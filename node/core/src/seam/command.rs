@@ -48,6 +48,11 @@ pub enum Command {
         /// What to read of it.
         query: TreeQuery,
     },
+    /// Renew the leases of blocks that no commit names yet, at all holders that answer.
+    RenewLeases {
+        /// Which blocks, each with the copies that are wanted of it; at most [`fsdfs_proto::message::IDS_MAX`].
+        blocks: Vec<(BlockId, u8)>,
+    },
     /// Which servers should hold and do hold these blocks.
     Locate {
         /// Which blocks, at most [`fsdfs_proto::message::IDS_MAX`].
@@ -183,6 +188,7 @@ impl Command {
             | Self::Vouch { .. } => true,
             Self::GetBlock { .. }
             | Self::Query { .. }
+            | Self::RenewLeases { .. }
             | Self::Locate { .. }
             | Self::Assure { .. }
             | Self::Prove { .. }
@@ -215,6 +221,8 @@ pub enum Reply {
     GetBlock(GetOutcome),
     Edit(EditReply),
     Query(QueryReply),
+    /// Blocks that none of those that answered has.
+    RenewLeases(Vec<BlockId>),
     Locate(Vec<BlockLocation>),
     Assure(Vec<BlockAssurance>),
     Prove(Vec<(NodeId, CopyProof)>),

@@ -39,6 +39,7 @@ pub(crate) enum Waiter {
     Audit(AuditToken),
     Evict(EvictToken),
     Inventory(OpId),
+    Renewal(RenewalToken),
     Locate(LocateToken),
     Assure(AssureToken),
     Proof(ProofToken),
@@ -206,6 +207,13 @@ pub(crate) enum EvictToken {
     Deleted,
     /// What a member wants to be proven, asked when the map had changed so often.
     Answer { to: NodeId, asked: Box<ProveRequest>, map_changes: u64 },
+}
+
+/// Leases that are to be renewed for a command: a question about blocks of which so many copies are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RenewalToken {
+    Own { op: OpId, copies: u8 },
+    Peer { op: OpId, copies: u8 },
 }
 
 /// Where blocks are, for a command.

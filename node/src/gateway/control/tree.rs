@@ -148,7 +148,13 @@ async fn stored(
     (edit, more): (control::EditRequest, bool),
 ) -> Result<Result<(tree::TreeEdit, UploadSummary), Failure>, Failure> {
     let control::EditRequest::File { path, attrs, xattrs, hard_link, content } = edit else {
-        return checked(edit).map(|edit| Ok((edit, UploadSummary::default())));
+        let edit = checked(edit)?;
+        if let tree::TreeEdit::Restore { state, from, .. } = &edit
+            && let Err(error) = client.renew_state(volume, *state, from.clone()).await
+        {
+            return Ok(Err(error.into()));
+        }
+        return Ok(Ok((edit, UploadSummary::default())));
     };
     if content.0.len() > CONTENTS_MAX {
         return Err(Failure::bad_request(format!("a file in an edit has at most {CONTENTS_MAX} bytes; put it alone")));
