@@ -80,3 +80,102 @@ impl Client {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use fsdfs_core::seam::{Copies, GetOutcome, PutOutcome, Refusal};
+    use fsdfs_core::tree::TreeParams;
+    use fsdfs_proto::ids::{Key, PoolId};
+    use fsdfs_proto::volume::VolumeKeys;
+    use tokio::sync::{Notify, mpsc, watch};
+
+    use super::*;
+    use crate::client::request::{ClientRequest, VolumeState};
+    use crate::crypto_pool::CryptoPool;
+
+    /// An engine that keeps blocks, and loses the first of them before it is renewed for the second time.
+    async fn engine(mut requests: mpsc::UnboundedReceiver<ClientRequest>, renewed_twice: Arc<Notify>) -> Vec<String> {
+        let (mut blocks, mut renewals, mut log) = (Vec::new(), 0, Vec::new());
+        while let Some(request) = requests.recv().await {
+            let ClientRequest::Command { command, answer, .. } = request else { continue };
+            let reply = match command {
+                Command::PutBlock { block, .. } => {
+                    log.push("put".to_owned());
+                    blocks.push(block);
+                    Reply::PutBlock(PutOutcome::Stored(Copies::default()))
+                }
+                Command::RenewLeases { blocks: renewed } => {
+                    renewals += 1;
+                    log.push(format!("renew {}", renewed.len()));
+                    if renewals == 2 {
+                        renewed_twice.notify_one();
+                    }
+                    let gone = (renewals == 1).then(|| renewed[0].0);
+                    Reply::RenewLeases(gone.into_iter().collect())
+                }
+                Command::GetBlock { id } => {
+                    log.push("get".to_owned());
+                    let block = blocks.iter().find(|block| block.id() == id).expect("it was put").clone();
+                    Reply::GetBlock(GetOutcome::Found(block))
+                }
+                other => panic!("no part of an upload: {other:?}"),
+            };
+            drop(answer.send(reply));
+        }
+        log
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_lasts_renews_what_it_put_and_puts_again_what_is_gone() {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let pool = PoolId([1; 32]);
+        let keys = VolumeKeys::from_write_secret(pool.volume(), 1, Key([2; 32]));
+        let renew_every = Duration::from_millis(20);
+        let state = VolumeState { pool, keys: Some(keys), lacks_write_key: Refusal::NoKey, copies: 2, renew_every };
+        let (_keep, shared) = watch::channel(state);
+        let client = Client::new(requests, shared, CryptoPool::new().expect("threads"));
+        let renewed_twice = Arc::new(Notify::new());
+        let served = tokio::spawn(engine(inbox, renewed_twice.clone()));
+        let chunk = TreeParams::DEFAULT.chunk_bytes;
+        let first = futures::stream::iter([Ok(Bytes::from(vec![7; chunk + 1]))]);
+        // The sender pauses until what it sent was renewed twice.
+        let second = futures::stream::once(async move {
+            renewed_twice.notified().await;
+            Ok(Bytes::from(vec![8; chunk]))
+        });
+        let body = futures::StreamExt::chain(first, second);
+        client.store(pool.volume(), body, Vec::new()).await.expect("nothing is refused");
+        drop(client);
+        let log = served.await.expect("it ends with the client");
+        let first_renewal = log.iter().position(|entry| entry == "renew 1").expect("one chunk was put");
+        assert_eq!(log[..first_renewal], ["put"], "{log:?}");
+        assert_eq!(log[first_renewal + 1..first_renewal + 3], ["get", "put"], "what is gone is put again: {log:?}");
+        assert_eq!(
+            log.last().map(String::as_str),
+            Some("renew 4"),
+            "three chunks and a manifest, before the commit: {log:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_short_upload_renews_nothing() {
+        let mut lease = UploadLease::new(Duration::from_secs(3_600));
+        lease.add(BlockId([1; 32]), 2);
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let state = VolumeState {
+            pool: PoolId([1; 32]),
+            keys: None,
+            lacks_write_key: Refusal::NoKey,
+            copies: 2,
+            renew_every: lease.every,
+        };
+        let (_keep, shared) = watch::channel(state);
+        let client = Client::new(requests, shared, CryptoPool::new().expect("threads"));
+        client.renew_at_end(&mut lease).await.expect("nothing is asked");
+        drop(client);
+        assert_eq!(engine(inbox, Arc::default()).await, [""; 0]);
+    }
+}

@@ -246,7 +246,7 @@ impl Engine {
             Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
             Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact, &[]),
             Event::FactsExchanged { node, began } => {
-                self.presence.on_exchange(&self.cx, (node, began), self.unpublished.is_kept_by(node));
+                self.presence.on_exchange(&self.cx, (node, began), self.unpublished.was_kept_by(node, began));
             }
             Event::SyncEnded => {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);

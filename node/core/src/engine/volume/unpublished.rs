@@ -33,6 +33,8 @@ pub(in crate::engine) struct Unpublished {
     told_at: u64,
     /// What connected members said of themselves; never empty lists.
     others: BTreeMap<NodeId, Vec<UnpublishedOperation>>,
+    /// When connected members said that they keep nothing any more, in monotonic milliseconds.
+    ended: BTreeMap<NodeId, u64>,
 }
 
 impl Unpublished {
@@ -77,6 +79,7 @@ impl Unpublished {
     /// What cannot be reached cannot be told of.
     pub fn on_down(&mut self, node: NodeId) {
         self.others.remove(&node);
+        self.ended.remove(&node);
     }
 
     /// A member said what it has. Who may not write has acknowledged nothing to anybody, whatever it says: it would have every
@@ -84,15 +87,17 @@ impl Unpublished {
     pub fn on_told(&mut self, cx: &Context, from: NodeId, said: UnpublishedOperations) {
         let writes = cx.facts.members().get(&from).is_some_and(|member| member.role == Role::Full);
         if said.operations.is_empty() || !writes {
-            self.others.remove(&from);
+            if self.others.remove(&from).is_some() {
+                self.ended.insert(from, cx.now.mono);
+            }
         } else {
             self.others.insert(from, said.operations);
         }
     }
 
-    /// Whether a connected member keeps something to itself.
-    pub fn is_kept_by(&self, node: NodeId) -> bool {
-        self.others.contains_key(&node)
+    /// Whether a connected member keeps something to itself, or did at some time since then.
+    pub fn was_kept_by(&self, node: NodeId, since: u64) -> bool {
+        self.others.contains_key(&node) || self.ended.get(&node).is_some_and(|ended| *ended >= since)
     }
 
     /// Connected members that acknowledged operations of a volume which these heads do not include.
@@ -176,6 +181,19 @@ mod tests {
         heads.take(volume());
         unpublished.tell_changes(&mut cx, &heads);
         assert_eq!(told(&mut cx), [(pool::node(1), vec![])], "published: told at once");
+    }
+
+    #[test]
+    fn who_published_while_facts_were_exchanged_had_something_left_when_that_began() {
+        let (mut cx, mut unpublished) = (connected(), Unpublished::default());
+        let began = cx.now.mono;
+        assert!(!unpublished.was_kept_by(pool::node(1), began));
+        let operation = UnpublishedOperation { volume: volume(), writer: pool::writer(0, 9), seq: 1 };
+        unpublished.on_told(&cx, pool::node(1), UnpublishedOperations { operations: vec![operation] });
+        assert!(unpublished.was_kept_by(pool::node(1), began));
+        pass(&mut cx, 10);
+        unpublished.on_told(&cx, pool::node(1), UnpublishedOperations::default());
+        assert!(unpublished.was_kept_by(pool::node(1), began) && !unpublished.was_kept_by(pool::node(1), began + 11));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Promise, to those who delete what no known tree needs: [`HearingTable::heard`] is never later than a moment of which this
 //! node knows all that the member had, and at which the member kept no head to itself; [`HearingTable::known`] is never later
-//! than a moment of which the member knows all that this node had. In a pool of four or more no single member can make either
+//! than a moment of which the member knows all that this node had, and had no head left that it made without knowing it. In a pool of four or more no single member can make either
 //! later than it is, except of itself.
 //!
 //! Through others it takes two exchanges, and their order is all that counts. What a member had when its exchange with a teller
@@ -79,7 +79,7 @@ impl Exchanges {
 }
 
 impl HearingTable {
-    /// Facts were exchanged with a member. `keeps_heads`: it had some that it told nobody of.
+    /// Facts were exchanged with a member. `keeps_heads`: it had some that it told nobody of, at some time of it.
     pub fn on_exchange(&mut self, node: NodeId, exchange: Exchange, keeps_heads: bool) {
         debug_assert!(exchange.began.mono <= exchange.ended, "it took its time");
         self.compared.entry(node).or_default().note(exchange);
@@ -127,7 +127,8 @@ impl HearingTable {
 
     /// As of when a member knows all that this node had.
     pub fn known(&self, node: NodeId, members: usize) -> Option<Moment> {
-        let direct = self.compared.get(&node).and_then(|exchanges| exchanges.last).map(|last| last.began);
+        // A head that it keeps to itself was made of what it knew before.
+        let direct = self.exchanged.get(&node).copied();
         later(direct, through(&self.known_through, node, members)).map(|at| at.before(HEARING_SLACK_MS))
     }
 

@@ -138,7 +138,8 @@ impl PresenceWatch {
         if node == cx.me { Some(cx.now.wall) } else { not_to_come(cx, heard) }
     }
 
-    /// Wall milliseconds as of which a member knows all that this node had published.
+    /// Wall milliseconds as of which a member knows all that this node had published, and keeps no head to itself that it made before
+    /// it knew that.
     pub fn knows_until(&self, cx: &Context, node: NodeId) -> Option<u64> {
         let known = self.hearing.known(node, cx.facts.members().len());
         if node == cx.me { Some(cx.now.wall) } else { not_to_come(cx, known) }

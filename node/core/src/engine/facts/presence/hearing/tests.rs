@@ -79,13 +79,13 @@ fn in_a_pool_of_four_one_teller_is_not_believed() {
 }
 
 #[test]
-fn who_keeps_heads_to_itself_was_not_heard_but_knows_and_tells_of_others() {
+fn who_keeps_heads_to_itself_was_not_heard_and_goes_by_what_it_knew_but_tells_of_others() {
     let mut hearing = HearingTable::default();
     let kept = |minutes| Exchange { began: at(minutes), ended: at(minutes).mono };
     hearing.on_exchange(id(1), kept(10), true);
     say(&mut hearing, 1, &[(2, 3)], 20);
     hearing.on_exchange(id(1), kept(30), true);
-    assert_eq!((hearing.heard(id(1), 3), minutes(hearing.known(id(1), 3))), (None, Some(30)));
+    assert_eq!((hearing.heard(id(1), 3), hearing.known(id(1), 3)), (None, None));
     assert_eq!((minutes(hearing.heard(id(2), 3)), minutes(hearing.known(id(2), 3))), (Some(17), Some(10)));
     let now = Now { mono: 1_000, wall: 1_000 };
     let told = hearing.told(now, &BTreeSet::from([id(4)]), true);
@@ -200,6 +200,7 @@ fn end(nodes: &mut [ModelNode], now: u64, done: Pending) {
             nodes[to].hearing.on_told(id(from), &said, moment(now), |node| node != id(to));
         }
         Pending::Exchange { sides, began, had, kept } => {
+            let kept = [0, 1].map(|place| kept[place] || !nodes[sides[place]].kept.is_empty());
             for (place, side) in sides.into_iter().enumerate() {
                 let node = &mut nodes[side];
                 node.has.extend(had[1 - place].iter().copied());
@@ -221,6 +222,8 @@ fn check(nodes: &[ModelNode], never: &[usize; 2], claims: &mut (usize, usize)) {
                 claims.0 += usize::from(is_indirect);
             }
             if let Some(until) = mine.hearing.known(id(other), nodes.len()) {
+                let is_unsaid = |kept: &usize| theirs.made.iter().any(|(at, fact)| fact == kept && *at <= until.wall);
+                assert!(!theirs.kept.iter().any(is_unsaid), "{other} may have made it without knowing {me}");
                 assert!(mine.had_at(until.wall).is_subset(&theirs.has), "{other} knows {me}");
                 claims.1 += usize::from(is_indirect);
             }
