@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fsdfs_core::engine::Engine;
 use fsdfs_core::seam::{Effect, GetOutcome, Input, OpId, Reply};
-use fsdfs_core::tree::{JobDone, TreeError, TreeParams};
+use fsdfs_core::tree::{JobDone, TreeError};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{DiskId, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -83,9 +83,7 @@ impl EffectRunner {
             keys: engine.keys(pool.volume()).cloned(),
             lacks_write_key: engine.lacks_write_key(),
             copies: engine.facts().rules().copies,
-            renew_every: Duration::from_millis(TreeParams::DEFAULT.hour_ms)
-                * engine.facts().rules().garbage_grace_hours
-                / 4,
+            renew_every: Duration::from_millis(engine.renew_every_ms()),
         }
     }
 

@@ -136,6 +136,12 @@ impl Engine {
         }
     }
 
+    /// Leases of what no commit names yet are to be renewed this often, in milliseconds: four times within the time for which holders
+    /// keep it, so that three of them may fail.
+    pub fn renew_every_ms(&self) -> u64 {
+        u64::from(self.cx.facts.rules().garbage_grace_hours) * self.cx.params.hour_ms.max(1) / 4
+    }
+
     /// What the report of this node's state is made of.
     pub(super) fn status_parts(&self) -> StatusParts<'_> {
         StatusParts {
