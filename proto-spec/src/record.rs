@@ -19,8 +19,8 @@ pub use log::{
 pub use observed::{OBSERVED_MEMBERS_MAX, Observation, ObservedMember, ObservedMembers, WEEK_HOURS};
 pub use scrub::{SCRUB_BYTES_MAX, ScrubBook};
 pub use segment::{
-    RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, REDUNDANCIES_BYTES_MAX, RecordHeader,
-    RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader,
+    RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_KIND_MASK, RECORD_PAYLOAD_BYTES_MAX, REDUNDANCIES_BYTES_MAX,
+    RecordHeader, RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 pub use small::{DiskList, KnownDisk, Superblock};
 

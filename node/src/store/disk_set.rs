@@ -15,10 +15,13 @@ use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 use crate::clock::wall_ms;
 use crate::metrics::{DiskUsage, MissingDisk, StoreCounters};
 use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
-use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob, WriteRejection};
+use crate::store::disk::job::{
+    CollectJob, DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob, WriteRejection,
+};
 use crate::store::disk::room::RoomFor;
 use crate::store::error::StoreNotice;
 use crate::store::index::IndexEntry;
+use crate::store::links::LinkCache;
 
 /// For a reader thread.
 pub(crate) enum ReaderJob {
@@ -29,6 +32,8 @@ pub(crate) enum ReaderJob {
     List(Option<BlockId>, usize, DiskReply),
     Copies(Option<(DiskId, BlockId)>, usize, DiskReply),
     Segment(DiskId, u64, DiskReply),
+    Links(Vec<BlockId>, DiskReply),
+    KeepLinks(Block, DiskReply),
     Stop,
 }
 
@@ -40,6 +45,8 @@ pub(crate) struct DiskSet {
     missing: Mutex<Vec<MissingDisk>>,
     pub notices: NoticeSink,
     pub counters: Arc<StoreCounters>,
+    /// What blocks need, also of some that are not here.
+    pub links: LinkCache,
     wait: Mutex<WaitingLists>,
     changed: Condvar,
     /// When a block was last written or read for somebody.
@@ -58,6 +65,7 @@ impl DiskSet {
         (disks, missing): (Vec<Arc<DiskHandle>>, Vec<MissingDisk>),
         notices: NoticeSink,
         counters: Arc<StoreCounters>,
+        links: LinkCache,
     ) -> Self {
         let told = disks.iter().filter_map(|disk| disk.state()).collect();
         let wait = Mutex::new(WaitingLists { lists: Vec::new(), told });
@@ -66,6 +74,7 @@ impl DiskSet {
             missing: Mutex::new(missing),
             notices,
             counters,
+            links,
             wait,
             changed: Condvar::new(),
             used: Mutex::new(Instant::now()),
@@ -171,6 +180,11 @@ impl DiskSet {
             ReaderJob::List(after, max, answer) => self.answer_list(after, max, answer),
             ReaderJob::Copies(after, max, answer) => answer.send(DiskDone::Copies(self.copies(after, max))),
             ReaderJob::Segment(disk, segment, answer) => answer.send(DiskDone::Segment(self.segment(disk, segment))),
+            ReaderJob::Links(ids, answer) => answer.send(DiskDone::Links(self.links.of(&ids, |id| self.read(id)))),
+            ReaderJob::KeepLinks(block, answer) => {
+                self.links.keep(&block);
+                answer.send(DiskDone::LinksKept);
+            }
             ReaderJob::Stop => {}
         }
     }
@@ -390,6 +404,13 @@ impl DiskSet {
     pub fn delete(&self, disk: DiskId, job: DeleteJob) {
         if let Some(disk) = self.disks().iter().find(|other| other.id == disk) {
             let _ = disk.queue.send(DiskJob::Delete(job));
+        }
+    }
+
+    /// Takes steps with copies on a disk that is known here.
+    pub fn collect(&self, disk: DiskId, job: CollectJob) {
+        if let Some(disk) = self.disks().iter().find(|other| other.id == disk) {
+            let _ = disk.queue.send(DiskJob::Collect(job));
         }
     }
 

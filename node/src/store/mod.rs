@@ -13,6 +13,7 @@ mod error;
 mod fs;
 mod index;
 mod late;
+mod links;
 mod log;
 mod placed;
 mod scrub;
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, LinksDone, ReadDone, WriteDone};
 use fsdfs_proto::block::BLOCK_BYTES_MAX;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::Possession;
@@ -41,7 +42,7 @@ use disk::appender::Appender;
 use disk::attach::{self, FolderLock};
 use disk::begin;
 use disk::handle::{DiskHandle, NoticeSink};
-use disk::job::{DeleteJob, DiskJob, DiskReply, WriteJob};
+use disk::job::{CollectJob, DeleteJob, DiskJob, DiskReply, WriteJob};
 use disk::open::DiskOpener;
 use disk_set::{DiskSet, ReaderJob};
 use drain::{DrainJob, Drainer};
@@ -50,6 +51,7 @@ use fs::FileSystem;
 use index::IndexFactory;
 pub use late::BegunDisk;
 use late::{AttachJob, DiskWriters, LateDisks};
+use links::LinkCache;
 use log::LogFolder;
 use scrub::Scrubber;
 use threads::HomeJob;
@@ -182,6 +184,18 @@ impl Store {
                 let answer = DiskReply::new(done, DiskDone::Deleted(false));
                 self.0.shared.delete(disk, DeleteJob { copies, answer });
             }
+            DiskRequest::Collect { disk, copies } => {
+                let answer = DiskReply::new(done, DiskDone::Collected(vec![false; copies.len()]));
+                self.0.shared.collect(disk, CollectJob { copies, answer });
+            }
+            DiskRequest::Links { ids } => {
+                let answer = DiskReply::new(done, DiskDone::Links(vec![LinksDone::NotYet; ids.len()]));
+                let _ = self.0.readers.send(ReaderJob::Links(ids, answer));
+            }
+            DiskRequest::KeepLinks { block } => {
+                let answer = DiskReply::new(done, DiskDone::LinksKept);
+                let _ = self.0.readers.send(ReaderJob::KeepLinks(block, answer));
+            }
             DiskRequest::Log { entries } => {
                 let answer = DiskReply::new(done, DiskDone::Logged(false));
                 let _ = self.0.home.send(HomeJob::Append(entries, answer));
@@ -233,6 +247,7 @@ impl Store {
         }
         let counters = Arc::new(StoreCounters::default());
         let round = config.scrub;
+        let links = LinkCache::new(indexes.clone(), home.join(links::FOLDER));
         let late = LateDisks {
             file_system: file_system.clone(),
             indexes: indexes.clone(),
@@ -248,7 +263,7 @@ impl Store {
             writers.push((appender, jobs));
         }
         let disks: Vec<Arc<DiskHandle>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
-        let shared = Arc::new(DiskSet::new((disks, missing.clone()), notices, counters));
+        let shared = Arc::new(DiskSet::new((disks, missing.clone()), notices, counters, links));
         let handle = StoreThreads::start(shared.clone(), writers, (late, round), (home_log, home_lock))
             .map_err(StoreError::System)?;
         let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
@@ -360,6 +375,7 @@ impl StoreThreads {
             let _ = disk.queue.send(DiskJob::Stop);
         }
         join(self.writers.take());
+        self.shared.links.close();
     }
 }
 

@@ -67,5 +67,6 @@ fn copies_in(disk: &DiskHandle, number: u64) -> Option<Vec<(PlacedCopy, bool)>> 
 }
 
 fn placed(disk: &DiskHandle, id: BlockId, entry: &IndexEntry) -> PlacedCopy {
-    PlacedCopy { disk: disk.id, segment: entry.segment, sequence: entry.changed, copy: entry.copy(id) }
+    let (segment, sequence) = (entry.segment, entry.changed);
+    PlacedCopy { disk: disk.id, segment, sequence, kind: entry.kind(), copy: entry.copy(id) }
 }

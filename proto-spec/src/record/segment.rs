@@ -20,6 +20,9 @@ pub const RECORD_HEAD_BYTES_MAX: usize = RECORD_HEADER_BYTES + REDUNDANCIES_BYTE
 /// Payload of a record of a kind this version does not know, at most.
 pub const RECORD_PAYLOAD_BYTES_MAX: usize = 2 << 20;
 
+/// Of a record's flags: the number of the block's kind (spec 02-block §2); 0: it is not noted.
+pub const RECORD_KIND_MASK: u16 = 7;
+
 const SEGMENT_MAGIC: &[u8; 8] = b"FSDFSSEG";
 pub(super) const VERSION: u8 = 1;
 
@@ -116,7 +119,7 @@ impl From<u8> for RecordKind {
 pub struct RecordHeader {
     /// What the record says.
     pub kind: RecordKind,
-    /// 0: nothing is noted. What a later version notes is kept verbatim.
+    /// 0: nothing is noted. [`RECORD_KIND_MASK`]: what kind of block it is. What a later version notes is kept verbatim.
     pub flags: u16,
     /// Bytes that follow the header.
     pub payload_len: u32,

@@ -62,6 +62,7 @@ impl World {
             params,
             relayed_bytes_min: RELAYED_BYTES_MIN,
             patience: Patience::DEFAULT,
+            collects: true,
         };
         Self {
             at: 0,
@@ -103,6 +104,11 @@ impl World {
     pub fn add_calm_machine(&mut self) -> MachineId {
         let site = self.add_site(12_500_000, |_| 10);
         self.add_machine(site, &[256], MachineClock::new(0, 0))
+    }
+
+    /// Machines that are built from now on only say what no state needs.
+    pub fn collect_nothing(&mut self) {
+        self.common.collects = false;
     }
 
     /// Nodes that start from now on wait so long for who is away.

@@ -70,6 +70,7 @@ impl World {
             DiskRequest::Write { .. }
             | DiskRequest::Mend { .. }
             | DiskRequest::Delete { .. }
+            | DiskRequest::Collect { .. }
             | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
             DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
             DiskRequest::Read { .. }
@@ -77,6 +78,8 @@ impl World {
             | DiskRequest::Have { .. }
             | DiskRequest::Copies { .. }
             | DiskRequest::Segment { .. }
+            | DiskRequest::Links { .. }
+            | DiskRequest::KeepLinks { .. }
             | DiskRequest::Assure { .. } => (MS / 5, 10 * MS),
         };
         if matches!(request, DiskRequest::Delete { .. }) {
@@ -90,7 +93,11 @@ impl World {
         let Some(process) = &mut here.process else { return };
         let writes = matches!(
             request,
-            DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Delete { .. } | DiskRequest::Log { .. }
+            DiskRequest::Write { .. }
+                | DiskRequest::Mend { .. }
+                | DiskRequest::Delete { .. }
+                | DiskRequest::Collect { .. }
+                | DiskRequest::Log { .. }
         );
         let mut done = self.at + took;
         if writes {
@@ -173,6 +180,11 @@ impl World {
             let assigned = self.assigned_by_somebody(machine, block, wanted);
             self.observe(Observed::CopyEvicted { machine, block, assigned });
         }
+        for block in std::mem::take(&mut self.machines[machine].store.collected) {
+            let copy = self.machines[machine].store.copy_of(block);
+            self.observe(Observed::CopyChanged { machine, block, copy });
+            self.observe(Observed::CopyCollected { machine, block });
+        }
         done
     }
 
@@ -247,6 +259,9 @@ fn kind_of_request(request: &DiskRequest) -> u8 {
         DiskRequest::Copies { .. } => 8,
         DiskRequest::Segment { .. } => 9,
         DiskRequest::Delete { .. } => 10,
+        DiskRequest::Collect { .. } => 11,
+        DiskRequest::Links { .. } => 12,
+        DiskRequest::KeepLinks { .. } => 13,
     }
 }
 

@@ -77,11 +77,14 @@ impl World {
                 DiskRequest::Write { .. }
                 | DiskRequest::Mend { .. }
                 | DiskRequest::Delete { .. }
+                | DiskRequest::Collect { .. }
                 | DiskRequest::Have { .. } => done,
                 DiskRequest::Read { .. }
                 | DiskRequest::List { .. }
                 | DiskRequest::Copies { .. }
                 | DiskRequest::Segment { .. }
+                | DiskRequest::Links { .. }
+                | DiskRequest::KeepLinks { .. }
                 | DiskRequest::Assure { .. } => false,
             };
             if done {

@@ -79,6 +79,11 @@ pub enum Observed {
         block: BlockId,
         assigned: BTreeSet<BTreeSet<NodeId>>,
     },
+    /// A machine deleted its copy because no state that it knows needs the block.
+    CopyCollected {
+        machine: MachineId,
+        block: BlockId,
+    },
     /// All that a machine's disks have.
     DisksReplaced {
         machine: MachineId,

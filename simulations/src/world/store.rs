@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::seam::{
-    CopyChange, CopyState, DiskCondition, DiskCopy, DiskDone, DiskRequest, DiskState, Lease, PlacedCopy, ReadDone,
-    WriteDone,
+    CollectStep, CopyChange, CopyState, DiskCondition, DiskCopy, DiskDone, DiskRequest, DiskState, Lease, LinksDone,
+    PlacedCopy, ReadDone, WriteDone,
 };
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
@@ -12,7 +12,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
 use fsdfs_proto::message::repair::{AssuredCopy, AssuredState};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
-use fsdfs_proto::volume::{BlockKind, kind_of};
+use fsdfs_proto::volume::{BlockHeader, BlockKind, header, kind_of};
 
 /// Bytes a record needs besides its block.
 const RECORD_OVERHEAD: u64 = 128;
@@ -34,6 +34,10 @@ pub struct MachineStore {
     pub(crate) changes: Vec<CopyChange>,
     /// Copies that were deleted because others have them, with the copies wanted, since it was last taken.
     pub(crate) deleted: Vec<(BlockId, u8)>,
+    /// Copies that were deleted because no state needs them, since it was last taken.
+    pub(crate) collected: Vec<BlockId>,
+    /// What blocks need, as it is remembered.
+    pub(crate) links: BTreeMap<BlockId, LinksDone>,
     /// Of the last record.
     pub(crate) sequence: u64,
 }
@@ -74,6 +78,8 @@ pub struct DiskRecord {
     pub renewal: u64,
     /// A bit has rotted; the next read will notice.
     pub damaged: bool,
+    /// About to be deleted since then, on this machine's wall clock.
+    pub condemned: Option<u64>,
     /// Of the last change of what is known of it.
     sequence: u64,
 }
@@ -137,9 +143,9 @@ impl MachineStore {
         records.peek().is_some() && records.all(|record| record.renewal <= since)
     }
 
-    /// Whether a disk that works has a record of it that is older.
+    /// Whether a disk that works has a record of it that is older, and is not about to delete it.
     pub fn could_read_since(&self, id: BlockId, since: u64) -> bool {
-        let old = |record: &DiskRecord| record.written <= since;
+        let old = |record: &DiskRecord| record.written <= since && record.condemned.is_none();
         self.disks.iter().any(|disk| !disk.fails && disk.records.get(&id).is_some_and(old))
     }
 
@@ -173,6 +179,14 @@ impl MachineStore {
             DiskRequest::Copies { after, max } => DiskDone::Copies(Some(self.placed_copies(after, max))),
             DiskRequest::Segment { disk, segment } => DiskDone::Segment(self.segment(disk, segment)),
             DiskRequest::Delete { disk, copies } => DiskDone::Deleted(self.delete(disk, &copies)),
+            DiskRequest::Collect { disk, copies } => {
+                DiskDone::Collected(copies.iter().map(|copy| self.collect(disk, copy, wall)).collect())
+            }
+            DiskRequest::Links { ids } => DiskDone::Links(ids.into_iter().map(|id| self.links_of(id)).collect()),
+            DiskRequest::KeepLinks { block } => {
+                self.keep_links(&block);
+                DiskDone::LinksKept
+            }
             DiskRequest::Log { entries } => DiskDone::Logged(self.append_log(&entries)),
         }
     }
@@ -218,6 +232,8 @@ impl MachineStore {
         self.amend(copy.id, |record| {
             add_redundancy(&mut record.info.redundancies, copy.redundancies[0]);
             record.info.first_seen = record.info.first_seen.min(copy.first_seen);
+            // Revived with the copy's lease.
+            record.info.renewed = record.condemned.take().map_or(record.info.renewed, |_| copy.renewed);
         })
     }
 
@@ -248,10 +264,13 @@ impl MachineStore {
                 add_redundancy(&mut info.redundancies, wanted);
             }
         }
+        // Later than whatever was asked before.
+        self.renewed += 1;
         let (written, renewal) = (self.renewed, self.renewed);
         self.sequence += 1;
         let (disk, after, sequence) = (target.id, held(&info), self.sequence);
-        let record = DiskRecord { block: block.clone(), info, written, renewal, damaged: false, sequence };
+        let record =
+            DiskRecord { block: block.clone(), info, written, renewal, damaged: false, condemned: None, sequence };
         target.records.insert(record.info.id, record);
         self.note(disk, before, Some(after));
         WriteDone::New
@@ -265,7 +284,7 @@ impl MachineStore {
                 Some(_) if disk.fails => worst = ReadDone::Failed,
                 Some(record) if record.damaged => {
                     let record = disk.records.remove(&id).expect("looked up above");
-                    changed.push((disk.id, held(&record.info), damaged(&record.info)));
+                    changed.push((disk.id, copy_of(&record), damaged(&record.info)));
                     disk.set_aside.insert(id, record.info);
                     disk.quarantined += 1;
                     worst = ReadDone::Damaged;
@@ -284,11 +303,15 @@ impl MachineStore {
     }
 
     fn have(&mut self, id: BlockId, renew: Option<Redundancy>, wall: u64) -> Possession {
+        if renew.is_none() && !self.is_held(id) {
+            return Possession::No;
+        }
         self.renewed += u64::from(renew.is_some());
         let renewal = self.renewed;
         let is_here = self.amend(id, |record| {
             if let Some(redundancy) = renew {
                 record.info.renewed = wall;
+                record.condemned = None;
                 record.renewal = renewal;
                 add_redundancy(&mut record.info.redundancies, redundancy);
             }
@@ -301,7 +324,8 @@ impl MachineStore {
     fn assure(&self, id: BlockId) -> AssuredCopy {
         let disks = || self.disks.iter().filter(|disk| !disk.fails);
         if let Some(record) = disks().find_map(|disk| disk.records.get(&id)) {
-            return AssuredCopy { state: AssuredState::Held, len: record.info.len, verified_h: None };
+            let state = if record.condemned.is_some() { AssuredState::Condemned } else { AssuredState::Held };
+            return AssuredCopy { state, len: record.info.len, verified_h: None };
         }
         match disks().find_map(|disk| disk.set_aside.get(&id)) {
             Some(info) => AssuredCopy { state: AssuredState::Damaged, len: info.len, verified_h: None },
@@ -315,11 +339,11 @@ impl MachineStore {
         let Some((disk, record)) = disks.find_map(|disk| Some((disk.id, disk.records.get_mut(&id)?))) else {
             return false;
         };
-        let before = held(&record.info);
+        let before = copy_of(record);
         change(record);
         self.sequence += 1;
         record.sequence = self.sequence;
-        let after = held(&record.info);
+        let after = copy_of(record);
         self.note(disk, Some(before), Some(after));
         true
     }
@@ -343,8 +367,9 @@ impl MachineStore {
 
     fn delete(&mut self, disk: DiskId, copies: &[(BlockId, u64)]) -> bool {
         let Some(disk) = self.disks.iter_mut().find(|other| other.id == disk && !other.fails) else { return false };
-        let is_same =
-            |(id, sequence): &(BlockId, u64)| disk.records.get(id).is_some_and(|record| record.sequence == *sequence);
+        let is_same = |(id, sequence): &(BlockId, u64)| {
+            disk.records.get(id).is_some_and(|record| record.sequence == *sequence && record.condemned.is_none())
+        };
         if !copies.iter().all(is_same) {
             return false;
         }
@@ -359,12 +384,59 @@ impl MachineStore {
         true
     }
 
+    /// A step with a copy, unless it is not as it was seen.
+    fn collect(&mut self, disk: DiskId, (id, sequence, step): &(BlockId, u64, CollectStep), wall: u64) -> bool {
+        let Some(disk) = self.disks.iter_mut().find(|other| other.id == disk && !other.fails) else { return false };
+        let Some(record) = disk.records.get_mut(id).filter(|record| record.sequence == *sequence) else { return false };
+        let before = copy_of(record);
+        let after = match (step, record.condemned) {
+            (CollectStep::Condemn, None) => {
+                self.sequence += 1;
+                (record.condemned, record.sequence) = (Some(wall), self.sequence);
+                Some(copy_of(record))
+            }
+            (CollectStep::Delete, Some(_)) => {
+                disk.records.remove(id);
+                self.collected.push(*id);
+                None
+            }
+            _ => return false,
+        };
+        let disk = disk.id;
+        self.note(disk, Some(before), after);
+        true
+    }
+
+    fn links_of(&mut self, id: BlockId) -> LinksDone {
+        if let Some(known) = self.links.get(&id) {
+            return known.clone();
+        }
+        match self.read(id) {
+            ReadDone::Found(block) => self.keep_links(&block),
+            _ => LinksDone::No,
+        }
+    }
+
+    fn keep_links(&mut self, block: &Block) -> LinksDone {
+        let Ok(BlockHeader { kind, volume, links, .. }) = header(block.bytes()) else { return LinksDone::No };
+        let known = LinksDone::Known { kind, volume, links };
+        self.links.insert(block.id(), known.clone());
+        known
+    }
+
+    /// Whether a possession question is answered yes.
+    fn is_held(&self, id: BlockId) -> bool {
+        let works = self.disks.iter().filter(|disk| !disk.fails);
+        works.filter_map(|disk| disk.records.get(&id)).next().is_some_and(|record| record.condemned.is_none())
+    }
+
     fn list(&self, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         let mut infos: BTreeMap<BlockId, &RecordInfo> = BTreeMap::new();
         for disk in self.disks.iter().filter(|disk| !disk.fails) {
-            infos.extend(disk.records.range((from, Unbounded)).take(max).map(|(id, record)| (*id, &record.info)));
+            let held = disk.records.range((from, Unbounded)).filter(|(_, record)| record.condemned.is_none());
+            infos.extend(held.take(max).map(|(id, record)| (*id, &record.info)));
         }
         infos.into_values().take(max).cloned().collect()
     }
@@ -383,7 +455,18 @@ impl MachineStore {
 
 fn placed(disk: DiskId, record: &DiskRecord) -> PlacedCopy {
     let begin = record.info.id.0.first_chunk().expect("an id has 32 bytes");
-    PlacedCopy { disk, segment: u64::from_be_bytes(*begin), sequence: record.sequence, copy: held(&record.info) }
+    let (segment, sequence) = (u64::from_be_bytes(*begin), record.sequence);
+    PlacedCopy { disk, segment, sequence, kind: kind_of(record.block.bytes()), copy: copy_of(record) }
+}
+
+fn copy_of(record: &DiskRecord) -> DiskCopy {
+    match record.condemned {
+        Some(since) => {
+            let info = RecordInfo { renewed: since, ..record.info.clone() };
+            DiskCopy { info, state: CopyState::Condemned { since } }
+        }
+        None => held(&record.info),
+    }
 }
 
 fn held(info: &RecordInfo) -> DiskCopy {

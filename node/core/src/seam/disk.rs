@@ -1,11 +1,12 @@
 //! What the store is asked, and what it answers.
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::ids::{BlockId, DiskId, VolumeId};
 use fsdfs_proto::message::repair::AssuredCopy;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, RecordInfo};
+use fsdfs_proto::volume::{BlockKind, BlockLink};
 
 use crate::report::DiskState;
 
@@ -82,6 +83,23 @@ pub enum DiskRequest {
         /// Each with the sequence of the last record that said something new about it, as it was seen.
         copies: Vec<(BlockId, u64)>,
     },
+    /// Take a step with each of these copies, unless it is not as it was seen any more.
+    Collect {
+        /// Of which disk.
+        disk: DiskId,
+        /// Each with the sequence of the last record about it; at most [`COLLECTED_MAX`].
+        copies: Vec<(BlockId, u64, CollectStep)>,
+    },
+    /// What these blocks need, as far as it is known here; at most [`LINKS_ASKED_MAX`].
+    Links {
+        /// Which.
+        ids: Vec<BlockId>,
+    },
+    /// Remember what this block needs: it is another member's.
+    KeepLinks {
+        /// With its id.
+        block: Block,
+    },
     /// Append to the log in the home folder and on every disk. Done when durable in the home folder.
     Log {
         /// In order.
@@ -142,6 +160,12 @@ pub enum DiskDone {
     Segment(Vec<(PlacedCopy, bool)>),
     /// To `Delete`: whether they are gone.
     Deleted(bool),
+    /// To `Collect`, in the order of the copies: whether the step was taken, durably.
+    Collected(Vec<bool>),
+    /// To `Links`, in the order of the ids.
+    Links(Vec<LinksDone>),
+    /// To `KeepLinks`.
+    LinksKept,
     /// To `Log`: whether it is durable.
     Logged(bool),
     /// Unasked: disks came, went, filled up, or started over.
@@ -173,8 +197,37 @@ pub struct PlacedCopy {
     pub segment: u64,
     /// Of the last record about it: another one, and it is not what it was.
     pub sequence: u64,
+    /// What kind of block it is, if that is noted.
+    pub kind: Option<BlockKind>,
     /// What is known of it.
     pub copy: DiskCopy,
+}
+
+/// One of the two steps by which a copy that no state needs is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectStep {
+    /// It is said not to be here from now on; whoever puts the block revives it.
+    Condemn,
+    /// A condemned one goes.
+    Delete,
+}
+
+/// What a block needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinksDone {
+    /// It is here, or was once.
+    Known {
+        /// What it holds.
+        kind: BlockKind,
+        /// Of which volume.
+        volume: VolumeId,
+        /// As its header has them.
+        links: Vec<BlockLink>,
+    },
+    /// Not on this node.
+    No,
+    /// The index is still being rebuilt.
+    NotYet,
 }
 
 /// Whether a copy counts.
@@ -183,7 +236,10 @@ pub enum CopyState {
     /// It is here, as far as anybody knows before it is read.
     Held,
     /// About to be deleted: read, but said not to be here.
-    Condemned,
+    Condemned {
+        /// In wall milliseconds.
+        since: u64,
+    },
     /// Its bytes do not fit its id.
     Damaged,
 }

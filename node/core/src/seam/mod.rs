@@ -14,7 +14,10 @@ pub use command::{
     AbsenceChange, Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal,
     Reply, RulesChange, VolumeChange,
 };
-pub use disk::{CopyChange, CopyState, DiskCopy, DiskDone, DiskRequest, Lease, PlacedCopy, ReadDone, WriteDone};
+pub use disk::{
+    CollectStep, CopyChange, CopyState, DiskCopy, DiskDone, DiskRequest, Lease, LinksDone, PlacedCopy, ReadDone,
+    WriteDone,
+};
 pub use effect::{Effect, TrafficClass};
 pub use input::{BlockPayload, Input, Now, PeerEvent, PeerPath};
 pub use token::Token;

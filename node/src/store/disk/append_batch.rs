@@ -11,7 +11,7 @@ use crate::store::index::PlacedRecord;
 /// Records that are appended together, and who waits for them.
 ///
 /// The records lie one behind the other from the end of the open segment: `bytes` is the sum of their heads and payloads,
-/// `footer_bytes` that of their heads. Nobody in `writes`, `renewed` or `deleted` was answered yet.
+/// `footer_bytes` that of their heads. Nobody in `writes`, `renewed`, `deleted` or `collected` was answered yet.
 #[derive(Default)]
 pub(crate) struct AppendBatch {
     pub records: Vec<(PlacedRecord, Vec<u8>, Bytes)>,
@@ -21,6 +21,8 @@ pub(crate) struct AppendBatch {
     pub renewed: Vec<(Arc<ReplyCollector>, Vec<usize>)>,
     /// Each with whether its copies are deleted.
     pub deleted: Vec<(DiskReply, bool)>,
+    /// Each with which of its steps are taken.
+    pub collected: Vec<(DiskReply, Vec<bool>)>,
     pub adopted: Vec<AdoptJob>,
     /// Records of a segment that is compacted, those that turned out not to count any more included; and bytes of the others.
     pub moved: usize,

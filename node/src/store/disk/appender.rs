@@ -17,7 +17,7 @@ use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
 use crate::store::disk::job::{AdoptDone, DiskJob, WriteJob, WriteRejection};
-use crate::store::disk::staging::{StagingPlan, plan, present};
+use crate::store::disk::staging::{StagingPlan, plan, plan_collect, present};
 use crate::store::error::{StoreNotice, is_full};
 use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, PlacedRecord};
 use crate::store::log::LogFolder;
@@ -221,6 +221,10 @@ impl Appender {
             DiskJob::Renew(renew) => present(renew, batch)?,
             _ => Vec::new(),
         };
+        let collected = match &job {
+            DiskJob::Collect(collect) => plan_collect(collect, batch, 0)?.iter().map(Option::is_some).collect(),
+            _ => Vec::new(),
+        };
         let is_deleted = !records.is_empty();
         let before = run.bytes;
         for (header, payload) in records {
@@ -240,6 +244,7 @@ impl Appender {
             DiskJob::Write(write) => run.writes.push((write, done)),
             DiskJob::Renew(renew) => run.renewed.push((renew.gather, renewed)),
             DiskJob::Delete(delete) => run.deleted.push((delete.answer, is_deleted)),
+            DiskJob::Collect(collect) => run.collected.push((collect.answer, collected)),
             DiskJob::Adopt(adopt) => run.adopted.push(adopt),
             DiskJob::Move(moved) => {
                 if matches!(moved.header.kind, RecordKind::Fact | RecordKind::Unknown(_)) {
@@ -294,6 +299,9 @@ impl Appender {
         }
         for (answer, is_deleted) in run.deleted {
             answer.send(DiskDone::Deleted(is_deleted));
+        }
+        for (answer, taken) in run.collected {
+            answer.send(DiskDone::Collected(taken));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fsdfs_core::seam::{DiskDone, Lease, WriteDone};
+use fsdfs_core::seam::{CollectStep, DiskDone, Lease, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -53,6 +53,8 @@ pub(crate) enum DiskJob {
     Quarantine { id: BlockId, segment: u64, offset: u64 },
     /// See [`fsdfs_core::seam::DiskRequest::Delete`].
     Delete(DeleteJob),
+    /// See [`fsdfs_core::seam::DiskRequest::Collect`].
+    Collect(CollectJob),
     /// Copy records out of a segment that is compacted.
     Slice(SliceJob),
     /// One of them.
@@ -100,6 +102,13 @@ impl WriteJob {
 pub(crate) struct DeleteJob {
     /// Each with the sequence of the last record that said something new about it.
     pub copies: Vec<(BlockId, u64)>,
+    pub answer: DiskReply,
+}
+
+/// See [`fsdfs_core::seam::DiskRequest::Collect`].
+pub(crate) struct CollectJob {
+    /// Each with the sequence of the last record that said something new about it.
+    pub copies: Vec<(BlockId, u64, CollectStep)>,
     pub answer: DiskReply,
 }
 

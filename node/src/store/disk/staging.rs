@@ -1,7 +1,7 @@
 //! What a job means for a disk: which records, and whether there is room for them. Decides, writes nothing.
 
 use bytes::Bytes;
-use fsdfs_core::seam::Lease;
+use fsdfs_core::seam::{CollectStep, Lease};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
@@ -9,7 +9,7 @@ use fsdfs_proto::volume::{self, BlockKind};
 
 use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::handle::DiskHandle;
-use crate::store::disk::job::{AdoptJob, DeleteJob, DiskJob, RenewJob, WriteJob};
+use crate::store::disk::job::{AdoptJob, CollectJob, DeleteJob, DiskJob, RenewJob, WriteJob};
 use crate::store::disk::moving;
 use crate::store::disk::room::RoomFor;
 use crate::store::index::{IndexBatch, IndexEntry, IndexError};
@@ -53,6 +53,10 @@ pub(crate) fn plan(
             _ => Vec::new(),
         },
         DiskJob::Delete(delete) => plan_delete(delete, batch)?,
+        DiskJob::Collect(collect) => {
+            let steps = plan_collect(collect, batch, now)?;
+            steps.into_iter().flatten().map(|header| (header, Bytes::new())).collect()
+        }
         DiskJob::Move(moved) => moving::plan(moved, batch)?,
         DiskJob::Slice(_)
         | DiskJob::Remove(_)
@@ -87,11 +91,16 @@ fn room_for(job: &DiskJob, records: &[(RecordHeader, Bytes)]) -> RoomFor {
     }
     let blocks = || records.iter().map(|(_, payload)| payload).filter(|payload| !payload.is_empty());
     match blocks().count() {
-        0 if records.iter().all(|(header, _)| header.kind == RecordKind::Delete) => RoomFor::Deletions,
+        0 if records.iter().all(|(header, _)| is_deletion(header)) => RoomFor::Deletions,
         0 => RoomFor::Renewals,
         _ if blocks().all(|block| is_of_a_tree(block)) => RoomFor::Trees,
         _ => RoomFor::Blocks,
     }
+}
+
+/// Or the first step of one.
+fn is_deletion(header: &RecordHeader) -> bool {
+    matches!(header.kind, RecordKind::Delete | RecordKind::Condemn)
 }
 
 /// As the block itself says. A member that says so of anything else gets as much as a few hundred removals would have.
@@ -115,7 +124,7 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
     let receipt = known.as_ref().map_or(write.receipt, |entry| entry.receipt);
     let header = RecordHeader {
         kind: RecordKind::Block,
-        flags: known.as_ref().map_or(0, |entry| entry.noted),
+        flags: known.as_ref().map_or(0, |entry| entry.noted) | kind_flags(&payload),
         payload_len: u32::try_from(payload.len()).expect("a block is at most BLOCK_BYTES_MAX long"),
         id,
         sequence: 0,
@@ -127,6 +136,11 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
         payload_crc: crc32fast::hash(&payload),
     };
     Ok(Some((header, payload)))
+}
+
+/// Whoever collects has to know what kind of block it is without reading it.
+fn kind_flags(block: &[u8]) -> u16 {
+    volume::kind_of(block).map_or(0, |kind| kind as u16)
 }
 
 /// All of them or nothing.
@@ -167,6 +181,27 @@ fn plan_adoption(adopt: &AdoptJob, batch: &IndexBatch<'_>) -> Result<Option<(Rec
     let payload_crc = crc32fast::hash(&payload);
     let header = RecordHeader { payload_len, payload_crc, ..entry.header(RecordKind::Block, id) };
     Ok(Some((header, payload)))
+}
+
+/// The steps that are to be taken, in the order of the copies. One that is not as it was stays as it is.
+pub(crate) fn plan_collect(
+    collect: &CollectJob,
+    batch: &IndexBatch<'_>,
+    now: u64,
+) -> Result<Vec<Option<RecordHeader>>, IndexError> {
+    let step = |(id, sequence, step): &(BlockId, u64, CollectStep)| {
+        let entry = batch.get(id)?.filter(|entry| entry.changed == *sequence && entry.is_whole());
+        let record = entry.and_then(|entry| match step {
+            CollectStep::Condemn if entry.is_held() => {
+                // The last time of what is condemned is that of the condemnation.
+                Some(RecordHeader { renewed: now, ..entry.header(RecordKind::Condemn, *id) })
+            }
+            CollectStep::Delete if entry.is_condemned() => Some(entry.header(RecordKind::Delete, *id)),
+            CollectStep::Condemn | CollectStep::Delete => None,
+        });
+        Ok(record)
+    };
+    collect.copies.iter().map(step).collect()
 }
 
 fn plan_renewal(renew: &RenewJob, batch: &IndexBatch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {

@@ -5,7 +5,10 @@ use fsdfs_proto::codec::CanonicalCodec;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::{RecordHeader, RecordInfo, RecordKind, SEGMENT_HEADER_BYTES, TRAILER_BYTES, add_redundancy};
+use fsdfs_proto::record::{
+    RECORD_KIND_MASK, RecordHeader, RecordInfo, RecordKind, SEGMENT_HEADER_BYTES, TRAILER_BYTES, add_redundancy,
+};
+use fsdfs_proto::volume::BlockKind;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a sealed segment that are neither records nor their entries in the footer.
@@ -36,7 +39,7 @@ pub(crate) struct IndexEntry {
     pub receipt: BlockReceipt,
     /// See [`RecordInfo`].
     pub redundancies: Vec<Redundancy>,
-    /// What a later version noted of it, see [`RecordHeader::flags`].
+    /// See [`RecordHeader::flags`]: what kind of block it is, and what a later version noted of it.
     pub noted: u16,
     /// The records without which, beside the block's own, a rebuild would not end at this entry; in the order of their sequence.
     pub words: Vec<LastWord>,
@@ -89,6 +92,12 @@ impl IndexEntry {
         self.flags == 0
     }
 
+    /// What kind of block it is, if that is noted.
+    pub fn kind(&self) -> Option<BlockKind> {
+        let kinds = [BlockKind::Data, BlockKind::Manifest, BlockKind::Directory, BlockKind::Commit];
+        kinds.into_iter().find(|kind| *kind as u16 == self.noted & RECORD_KIND_MASK)
+    }
+
     /// Whether its record is the one at this place.
     pub fn is_at(&self, segment: u64, offset: u64) -> bool {
         (self.segment, self.offset) == (segment, offset)
@@ -138,7 +147,8 @@ impl IndexEntry {
         let state = match self.flags {
             0 => CopyState::Held,
             flags if flags & Self::DAMAGED != 0 => CopyState::Damaged,
-            _ => CopyState::Condemned,
+            // Condemning is the last time that counts of it.
+            _ => CopyState::Condemned { since: self.renewed },
         };
         DiskCopy { info: self.info(id), state }
     }

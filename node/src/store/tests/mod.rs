@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod begun;
+mod collected;
 mod compaction;
 mod cuts;
 mod damage;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use fsdfs_core::seam::{CopyChange, DiskCopy, DiskDone, Lease, ReadDone, WriteDone};
+use fsdfs_core::seam::{CollectStep, CopyChange, DiskCopy, DiskDone, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -15,7 +15,7 @@ use fsdfs_proto::record::{LogEntry, OwnSequence, RecordHeader, RecordKind, Segme
 use crate::metrics::StoreCounters;
 use crate::store::compaction::DiskCompaction;
 use crate::store::disk::appender::{Appender, CommitLeftover};
-use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::disk::job::{CollectJob, DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::disk::open::DiskOpener;
 use crate::store::disk::staging::RENEWAL_FRESH_MS;
 use crate::store::error::{StoreError, StoreNotice};
@@ -351,6 +351,35 @@ impl StoreRig {
             self.promised = before;
         }
         is_deleted
+    }
+
+    /// Takes both steps with these copies. Whether all of them are gone.
+    pub fn collect(&mut self, ids: &[BlockId]) -> bool {
+        for id in ids {
+            self.promised.blocks.remove(id);
+            self.promised.renewed.remove(id);
+            self.doubted.insert(*id);
+        }
+        let is_gone = self.step(ids, CollectStep::Condemn) && self.step(ids, CollectStep::Delete);
+        if is_gone {
+            self.doubted.retain(|id| !ids.contains(id));
+            self.deleted.extend(ids);
+        }
+        is_gone
+    }
+
+    /// One step with these copies as they are now. Whether it was taken with all of them.
+    pub fn step(&mut self, ids: &[BlockId], step: CollectStep) -> bool {
+        let Some((appender, ..)) = &mut self.open else { return false };
+        let known = ids.iter().filter_map(|id| Some((*id, appender.disk.look_up(id).ok()??.changed, step)));
+        let copies: Vec<_> = known.collect();
+        let done = Arc::new(Mutex::new(None));
+        let note = done.clone();
+        let answer =
+            DiskReply::new(move |answer| *note.lock().unwrap() = Some(answer), DiskDone::Collected(Vec::new()));
+        self.commit(vec![DiskJob::Collect(CollectJob { copies, answer })]);
+        let done = done.lock().unwrap().take();
+        done == Some(DiskDone::Collected(vec![true; ids.len()]))
     }
 
     /// Compacts as long as it is worth it, so many bytes at a time.

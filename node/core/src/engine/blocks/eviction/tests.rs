@@ -38,7 +38,7 @@ impl Case {
         let redundancies = vec![Redundancy::Replicas(3)];
         let info = RecordInfo { id, len: 1 << 20, redundancies, first_seen: 0, renewed: 0, receipt };
         let copy = DiskCopy { info, state: CopyState::Held };
-        PlacedCopy { disk: self.cx.disks[0].id, segment, sequence: 7 + segment, copy }
+        PlacedCopy { disk: self.cx.disks[0].id, segment, sequence: 7 + segment, kind: None, copy }
     }
 
     /// The only question to the disk since the last call.

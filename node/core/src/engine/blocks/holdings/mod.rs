@@ -268,7 +268,7 @@ mod tests {
         change((&cx, &mut holdings), copy(1, 10, CopyState::Held), copy(1, 10, CopyState::Damaged));
         assert_eq!(bytes(&holdings), 5);
         change((&cx, &mut holdings), copy(1, 10, CopyState::Damaged), copy(1, 10, CopyState::Held));
-        change((&cx, &mut holdings), copy(2, 5, CopyState::Held), copy(2, 5, CopyState::Condemned));
+        change((&cx, &mut holdings), copy(2, 5, CopyState::Held), copy(2, 5, CopyState::Condemned { since: 1 }));
         assert_eq!(bytes(&holdings), 10);
         change((&cx, &mut holdings), copy(1, 10, CopyState::Held), None);
         assert!(holdings.charged().is_empty());
