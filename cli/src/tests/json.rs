@@ -2,16 +2,16 @@
 
 use fsdfs_proto::control::{
     AbsenceAnswer, AbsenceReason, AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason,
-    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, BlocksToPull, ChangePlan, DailyHours, DiskListing,
-    DiskSpace, DiskSpaceListing, DiskStatus, DrainAnswer, EntryKind, ErrorCode, FailureLoss, FormerMembership,
-    HistoryKeep, HistoryReply, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply,
-    KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberBlocks, MemberEntry, MemberListing,
-    MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink,
-    MeteredLine, MissingHolder, MissingReason, NewDiskReply, NodeAddress, NodeCounters, NodeStatus, PlanMember,
-    PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers,
-    RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SafetyReport,
-    SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, StateEntry, StateRung, WriteOutcome,
-    WriteReply,
+    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, BlocksToPull, ChangePlan, CopiesByNeed,
+    DailyHours, DiskListing, DiskSpace, DiskSpaceListing, DiskStatus, DrainAnswer, EntryKind, ErrorCode, FailureLoss,
+    FormerMembership, HistoryKeep, HistoryReply, HolderBlocks, InventorySample, InviteListing, InviteReply,
+    InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberBlocks,
+    MemberEntry, MemberListing, MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare,
+    MemberTraffic, MemberUplink, MeteredLine, MissingHolder, MissingReason, NewDiskReply, NodeAddress, NodeCounters,
+    NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus,
+    RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement,
+    SafetyReport, SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, StateEntry, StateRung,
+    WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -224,9 +224,10 @@ fn of_the_pool() -> Vec<(String, String)> {
         open: true,
         revoked: false,
     };
+    let copies = CopiesByNeed { current_bytes: 1 << 30, history_bytes: 200 << 20, ..CopiesByNeed::default() };
     vec![
         answer("df", &space),
-        answer("df-explain", &DiskSpaceListing { disks: vec![disk_space()] }),
+        answer("df-explain", &DiskSpaceListing { disks: vec![disk_space()], copies: Some(copies) }),
         answer("disk", &DiskListing { disks: vec![disk()] }),
         answer("disk-new", &new_disk()),
         answer(

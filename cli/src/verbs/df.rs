@@ -1,7 +1,7 @@
 //! `fsdfs df`: how much fits.
 
 use clap::Args;
-use fsdfs_proto::control::{DiskSpace, DiskSpaceListing, DiskStatus, MemberShare, SpaceReport as Answer};
+use fsdfs_proto::control::{CopiesByNeed, DiskSpace, DiskSpaceListing, DiskStatus, MemberShare, SpaceReport as Answer};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
@@ -82,7 +82,44 @@ fn explained(space: &DiskSpaceListing) -> String {
     if space.disks.is_empty() {
         return "This node stores no blocks.\n".into();
     }
-    space.disks.iter().map(explained_disk).collect::<Vec<_>>().join("\n")
+    let disks = space.disks.iter().map(explained_disk).collect::<Vec<_>>().join("\n");
+    let Some(copies) = &space.copies else {
+        return format!(
+            "{disks}\nWhat the copies are for is known when this node has looked at all of them: within some hours of its start.\n"
+        );
+    };
+    format!("{disks}\n{}", explained_copies(copies))
+}
+
+/// What they are for.
+fn explained_copies(copies: &CopiesByNeed) -> String {
+    let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Right, ColumnAlign::Left]);
+    let unneeded = if copies.collects {
+        "needed by nothing: being deleted"
+    } else {
+        "needed by nothing: kept, as [space] collect is not set in config.toml"
+    };
+    let rows = [
+        ("files now", copies.current_bytes, "needed by what stands now"),
+        ("history", copies.history_bytes, "needed by earlier states only: 'fsdfs snapshots'"),
+        ("young", copies.young_bytes, "needed by nothing yet: an upload under way, or removed lately"),
+        (
+            "waiting",
+            copies.unheard_bytes,
+            "needed by nothing known: some member was not heard since, see 'fsdfs members'",
+        ),
+        ("unneeded", copies.unneeded_bytes, unneeded),
+        ("damaged", copies.damaged_bytes, "set aside"),
+        ("freed", copies.freed_bytes, "deleted since this node started"),
+    ];
+    for (name, bytes, what) in rows {
+        table.row([name.into(), human::size(bytes), what.into()]);
+    }
+    let missing = match copies.missing.len() {
+        0 => String::new(),
+        count => format!("{count} blocks of folders or files are missing: until they are found nothing is deleted.\n"),
+    };
+    format!("COPIES\n{table}{missing}")
 }
 
 fn explained_disk(disk: &DiskSpace) -> String {
@@ -206,7 +243,7 @@ mod tests {
             ..DiskSpace::default()
         };
         assert_eq!(
-            explained(&DiskSpaceListing { disks: vec![disk] }),
+            explained_disk(&disk),
             "/blocks\n\
              blocks             2.0 GiB  copies that are kept, and what is known of them\n\
              being collected  512.0 MiB  copies that are about to be deleted\n\
@@ -219,6 +256,17 @@ mod tests {
              quota             10.0 GiB\n"
         );
         assert_eq!(explained(&DiskSpaceListing::default()), "This node stores no blocks.\n");
+        let copies = CopiesByNeed { current_bytes: 1 << 30, unneeded_bytes: 2 << 30, ..CopiesByNeed::default() };
+        let some = explained(&DiskSpaceListing { disks: vec![disk.clone()], copies: Some(copies.clone()) });
+        assert!(some.contains("unneeded   2.0 GiB  needed by nothing: kept, as [space] collect is not set"), "{some}");
+        let missing = CopiesByNeed { collects: true, missing: vec!["ab".into()], ..copies };
+        let lacks = explained(&DiskSpaceListing { disks: vec![disk.clone()], copies: Some(missing) });
+        assert!(
+            lacks.contains("being deleted") && lacks.contains("1 blocks of folders or files are missing"),
+            "{lacks}"
+        );
+        let early = explained(&DiskSpaceListing { disks: vec![disk], copies: None });
+        assert!(early.contains("within some hours of its start"), "{early}");
     }
 
     #[test]

@@ -314,8 +314,39 @@ pub struct StatusReport {
     pub unverified: Vec<String>,
     /// Minutes this clock is off the median of the connected members.
     pub clock_off_min: i64,
+    /// What its copies are for; none before the first mark ended.
+    pub space: Option<SpaceReport>,
     /// What needs the owner's attention, most important first.
     pub attention: Vec<Attention>,
+}
+
+/// What the copies on this node's disks are for, as its last mark found them. Bytes of blocks, without what surrounds them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpaceReport {
+    /// When it began, in wall milliseconds.
+    pub marked_at: u64,
+    /// Blocks that the states need, here and elsewhere.
+    pub blocks: u64,
+    /// Needed by states that stand.
+    pub current_bytes: u64,
+    /// Needed by earlier states only.
+    pub history_bytes: u64,
+    /// Needed by none, but put or asked for too short a time ago.
+    pub young_bytes: u64,
+    /// Needed by none, but a member that is not gone was not heard since.
+    pub unheard_bytes: u64,
+    /// Condemned: free when another grace is over.
+    pub condemned_bytes: u64,
+    /// Set aside.
+    pub damaged_bytes: u64,
+    /// Deleted since the start.
+    pub freed_bytes: u64,
+    /// What is condemned is deleted, and what is due is condemned.
+    pub collects: bool,
+    /// Volumes that could not be walked to their end: nothing of theirs is collected.
+    pub incomplete: Vec<VolumeId>,
+    /// Some of the blocks that are missing there.
+    pub missing: Vec<BlockId>,
 }
 
 /// Something that the owner of a node should know of. Gateways put it into words.

@@ -51,6 +51,8 @@ pub struct Config {
     pub bandwidth: BandwidthPlan,
     /// In which time all stored blocks are read once to find damage.
     pub scrub: Duration,
+    /// Copies that no state needs are deleted; otherwise it is only said how much they are.
+    pub collect: bool,
     /// Logging.
     pub log: Log,
     /// Bytes of one unit of weight.

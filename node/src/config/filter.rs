@@ -52,6 +52,7 @@ const SOURCES: &[&str] = &[
 
 /// The modules of this program that write log lines. A test holds them against the sources.
 const MODULES: &[&str] = &[
+    "fsdfs_node::client::lease",
     "fsdfs_node::crypto_pool",
     "fsdfs_node::daemon::effect_runner",
     "fsdfs_node::daemon::lifecycle",
@@ -80,6 +81,7 @@ const MODULES: &[&str] = &[
     "fsdfs_node::store::disk::open",
     "fsdfs_node::store::disk::revive",
     "fsdfs_node::store::late",
+    "fsdfs_node::store::links",
     "fsdfs_node::store::scrub",
 ];
 

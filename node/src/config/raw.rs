@@ -42,6 +42,8 @@ pub struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scrub: Option<RawScrub>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) space: Option<RawSpace>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<RawLog>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) storage: Option<Vec<RawStorage>>,
@@ -67,6 +69,13 @@ pub(crate) struct RawBandwidth {
 pub(crate) struct RawScrub {
     #[serde(skip_serializing_if = "Option::is_none")]
     days: Option<Spanned<u64>>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSpace {
+    #[serde(default)]
+    collect: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -140,6 +149,7 @@ impl RawConfig {
             control_group: self.control_group.map(Spanned::into_inner),
             bandwidth: at.bandwidth(&self.bandwidth.unwrap_or_default())?,
             scrub: at.scrub(self.scrub.as_ref())?,
+            collect: self.space.as_ref().is_some_and(|space| space.collect),
             log: at.log(self.log)?,
             unit_bytes,
         })
@@ -360,6 +370,8 @@ mod tests {
         assert_eq!(least.scrub, Duration::from_secs(30 * 86_400));
         let weekly = check(&(HEAD.to_owned() + "storage = []\n[scrub]\ndays = 7\n")).expect("valid");
         assert_eq!(weekly.scrub, Duration::from_secs(7 * 86_400));
+        let collects = check(&(HEAD.to_owned() + "storage = []\n[space]\ncollect = true\n")).expect("valid");
+        assert!(collects.collect && !least.collect);
         assert_eq!((least.storage, least.mdns, least.port_mapping), (vec![], true, true));
     }
 

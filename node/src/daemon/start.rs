@@ -210,6 +210,7 @@ impl HomeRecords<'_> {
             params: TreeParams { hour_ms: config::hour_ms(), ..TreeParams::DEFAULT },
             relayed_bytes_min: RELAYED_BYTES_MIN,
             patience: Patience::DEFAULT,
+            collects: config.collect,
         }
     }
 }

@@ -110,6 +110,7 @@ const HEAD: &str = "\
 # [bandwidth] upload, download = \"16 Mbit\"; repair = \"25 %\" of the upload at most; hours = [\"Mon-Fri 08:00-18:00 upload=4Mbit repair=0\"];
 #            metered = true sends nothing that no user waits for; 'fsdfs bandwidth' shows and changes it while the node runs
 # [scrub] days = 30: every stored block is read once in this time, to find damage
+# [space] collect = true: what no state of the tree needs any more is deleted, days later; otherwise 'df --explain' says how much that is
 # [[storage]] sections: path and size (\"500 GiB\") of each folder for blocks; storage = [] for none. A node starts without a disk
 #            that is missing; if it is lost for good, 'fsdfs disk new PATH' begins a new one. if_missing = \"refuse\" does not start
 # [log] filter = \"info\", format = \"text\" or \"json\"

@@ -175,4 +175,32 @@ pub struct DiskSpace {
 pub struct DiskSpaceListing {
     /// One for each disk that is in use.
     pub disks: Vec<DiskSpace>,
+    /// What the copies on all of them are for; nothing before the first mark since the start has ended.
+    pub copies: Option<CopiesByNeed>,
+}
+
+/// What copies are for, as a mark found it: a walk over everything that the states of the volumes need. Bytes of blocks, without what
+/// surrounds them on a disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CopiesByNeed {
+    /// When the mark began, in milliseconds since 1970.
+    pub marked_ms: u64,
+    /// Needed by the state that stands.
+    pub current_bytes: u64,
+    /// Needed by earlier states only.
+    pub history_bytes: u64,
+    /// Needed by none, but put or asked for too short a time ago.
+    pub young_bytes: u64,
+    /// Needed by none, but some member was not heard since, and may have it in a change of its own.
+    pub unheard_bytes: u64,
+    /// Needed by none: deleted, or, where nothing is deleted, to be so.
+    pub unneeded_bytes: u64,
+    /// Damaged, and set aside.
+    pub damaged_bytes: u64,
+    /// Deleted since the start.
+    pub freed_bytes: u64,
+    /// Whether this node deletes what nothing needs (`[space] collect`).
+    pub collects: bool,
+    /// Blocks that the mark could not find, in hexadecimal, at most 256: of their volumes nothing is deleted.
+    pub missing: Vec<String>,
 }

@@ -111,8 +111,13 @@ pub struct Holding {
     pub lease_ms: u64,
     /// Whose it is, and the signature that goes with every copy.
     pub receipt: BlockReceipt,
-    /// Bit 0: no tree that the sender knew at its last mark refers to it. Further bits MUST be ignored.
+    /// Bit 0 ([`Holding::UNNEEDED`]): no tree that the sender knew at its last mark refers to it. Further bits MUST be ignored.
     pub flags: u8,
+}
+
+impl Holding {
+    /// No tree that the sender knew at its last mark refers to it.
+    pub const UNNEEDED: u8 = 1;
 }
 
 /// A page of holdings.

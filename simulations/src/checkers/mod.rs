@@ -6,6 +6,7 @@
 pub mod ageing;
 pub mod convergence;
 pub mod copies;
+pub mod deletion;
 pub mod harm;
 pub mod history;
 pub mod honesty;
@@ -25,6 +26,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
 use self::ageing::AgeingChecker;
+use self::deletion::DeletionChecker;
 use self::harm::HarmChecker;
 use self::history::VolumeHistory;
 use self::honesty::HonestyChecker;
@@ -76,8 +78,10 @@ pub struct Checkers {
     pub presence: PresenceChecker,
     /// Who lies.
     pub harm: HarmChecker,
-    /// What was deleted.
+    /// What gave way.
     pub removal: RemovalChecker,
+    /// What was collected.
+    pub deletion: DeletionChecker,
     /// What repair moves.
     pub thrift: ThriftChecker,
     /// What owners are told of copies.
@@ -101,6 +105,7 @@ impl Checkers {
             presence: PresenceChecker::default(),
             harm: HarmChecker::default(),
             removal: RemovalChecker::default(),
+            deletion: DeletionChecker::default(),
             thrift: ThriftChecker::default(),
             honesty: HonestyChecker::default(),
             ageing: AgeingChecker::default(),
@@ -183,6 +188,10 @@ impl Checkers {
             Observed::CopyEvicted { machine, block, assigned } => {
                 let wrong = self.removal.evicted_by(at, (machine, block), &assigned, &self.storage);
                 self.fail_all(at, "removal", wrong);
+            }
+            Observed::CopyCollected { machine, block } => {
+                let wrong = self.deletion.on_collected(machine, block, &self.storage, &self.history);
+                self.fail_all(at, "deletion", wrong);
             }
             Observed::DisksReplaced { machine, copies } => {
                 self.removal.disturbed(at, machine);

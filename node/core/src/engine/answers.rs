@@ -10,8 +10,9 @@ use super::event::PutReport;
 use super::machines::Engine;
 use crate::report::Notice;
 use crate::seam::{
-    AssureToken, AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, EvictToken, GetOutcome,
-    GetToken, LocateToken, ProofToken, PutToken, QueryToken, RenewalToken, RepairToken, Reply, ServeToken, Waiter,
+    AssureToken, AuditToken, BlockPayload, CollectToken, CommitToken, CopyChange, DiskDone, DiskState, EvictToken,
+    GetOutcome, GetToken, LocateToken, ProofToken, PutToken, QueryToken, RenewalToken, RepairToken, Reply, ServeToken,
+    Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -203,6 +204,9 @@ pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, ou
         Waiter::Commit(CommitToken::Unreplicated(volume)) => {
             engine.commit(|commits, parts| commits.run(parts, volume).on_unreplicated_block(outcome));
         }
+        Waiter::Collect(CollectToken::Block { number }) => {
+            engine.collecting(|collector, parts| collector.on_block(parts, number, id, &outcome));
+        }
         Waiter::Query(QueryToken::Block(query)) => {
             engine.tree_queries.on_block(&mut engine.cx, &mut engine.gets, query, id, outcome);
         }
@@ -270,6 +274,7 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Evict(EvictToken::Answer { to, asked, map_changes }), DiskDone::Assured(copies)) => {
             engine.eviction.on_assured(cx, (to, map_changes), &asked, &copies);
         }
+        (Waiter::Collect(token), done) => on_collect_done(engine, token, done),
         (Waiter::Proof(ProofToken::Own(op)), DiskDone::Read(done)) => {
             engine.proof(|proofs, parts| proofs.on_own_read(parts, op, done));
         }
@@ -285,6 +290,22 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         }
         _ => debug_assert!(false, "the store answered another question than it was asked"),
     }
+}
+
+/// The store did something for collecting.
+fn on_collect_done(engine: &mut Engine, token: CollectToken, done: DiskDone) {
+    engine.collecting(|collector, parts| match (token, done) {
+        (CollectToken::Links { number }, DiskDone::Links(done)) => collector.on_links(parts, number, &done),
+        (CollectToken::Volumes { number }, DiskDone::Links(done)) => collector.on_volumes(parts, number, &done),
+        (CollectToken::Copies { number }, DiskDone::Copies(page)) => {
+            collector.on_copies(parts, number, page.as_deref());
+        }
+        (CollectToken::Collected { number, disk }, DiskDone::Collected(done)) => {
+            collector.on_collected(parts, (number, disk), &done);
+        }
+        (CollectToken::Kept, DiskDone::LinksKept | DiskDone::Have(_)) => {}
+        _ => debug_assert!(false, "the store answered another question than collecting asked"),
+    });
 }
 
 /// Disks came, went, filled up, or started over.

@@ -14,6 +14,7 @@ use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::receipts::RightReceipts;
 use super::timers::{Timer, Timers};
+use super::unneeded::UnneededBlocks;
 use crate::facts::{BranchId, FactSet, MemberStatus};
 use crate::limits::{CLOCK_BRANCHES_MIN, NEAR_RTT_MS, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX, USERS_BUSY_MS};
 use crate::placement::ClusterMap;
@@ -67,8 +68,12 @@ pub(super) struct Context {
     pub readable: BTreeSet<PublicKey>,
     /// This node's disks.
     pub disks: Vec<DiskState>,
+    /// See [`super::start::Start::collects`].
+    pub collects: bool,
     /// Whose blocks they are, as far as it was looked at lately.
     pub receipts: RightReceipts,
+    /// Copies here that no state needed at the last mark.
+    pub unneeded: UnneededBlocks,
     /// What repair may send in a second; at most [`REPAIR_BYTES_PER_S_MAX`].
     pub repair_bytes_per_s: u64,
     /// Facts were compared with a member since the start.
@@ -91,11 +96,12 @@ pub(super) struct Identity {
     pub bootstrap: Vec<(NodeId, Vec<String>)>,
     pub seed: u64,
     pub disks: Vec<DiskState>,
+    pub collects: bool,
 }
 
 impl Context {
     pub fn new(identity: Identity) -> Self {
-        let Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks } = identity;
+        let Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks, collects } = identity;
         let me = NodeId(key.verifying_key().to_bytes());
         Self {
             now,
@@ -121,7 +127,9 @@ impl Context {
             keys: BTreeMap::new(),
             readable: BTreeSet::new(),
             disks,
+            collects,
             receipts: RightReceipts::default(),
+            unneeded: UnneededBlocks::default(),
             repair_bytes_per_s: REPAIR_BYTES_PER_S_MAX,
             synced: false,
             users_moved: None,
@@ -396,6 +404,11 @@ impl Context {
     /// its members. Two branches have to speak, if the pool has so many beside this node: one member, as however many
     /// members, can be wrong or lie. In a pool of two nobody else can tell, and the friend's clock is believed.
     pub fn clock_off_ms(&self) -> i64 {
+        self.clock_confirmed().unwrap_or_default()
+    }
+
+    /// The same; none if too few speak.
+    pub fn clock_confirmed(&self) -> Option<i64> {
         let mut said = BTreeMap::<BranchId, Vec<i64>>::new();
         for (node, off) in self.peers.clocks_off_ms(self.now) {
             let member = self.facts.members().get(&node).filter(|member| member.status == MemberStatus::Member);
@@ -405,10 +418,10 @@ impl Context {
         }
         let voices: Vec<i64> = said.into_values().map(median).collect();
         let others = self.facts.branches().into_values().filter(|nodes| nodes.iter().any(|node| *node != self.me));
-        if voices.len() < others.count().min(CLOCK_BRANCHES_MIN) {
-            return 0;
+        if voices.is_empty() || voices.len() < others.count().min(CLOCK_BRANCHES_MIN) {
+            return None;
         }
-        median(voices).saturating_neg()
+        Some(median(voices).saturating_neg())
     }
 
     /// Makes the map anew if the facts that it follows from changed. Whether they did.

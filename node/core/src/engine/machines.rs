@@ -1,8 +1,9 @@
 //! The machines of one node, side by side. What they are handed, the router and the answers decide.
 
 use ed25519_dalek::SigningKey;
+use fsdfs_proto::ids::DiskId;
 
-use super::admin::{Assurances, DrainParts, Locates, ProofParts, Proofs, StatusParts};
+use super::admin::{Assurances, DrainParts, Locates, ProofParts, Proofs, StatusParts, drained_disks};
 use super::blocks::{
     Audits, BlockServer, Eviction, EvictionParts, Gets, Holdings, Inventories, Puts, Relays, Renewals, Repair,
     RepairParts, ReplicationLog,
@@ -10,6 +11,7 @@ use super::blocks::{
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
 use super::net::Connections;
+use super::space::{Collector, CollectorParts};
 use super::start::Start;
 use super::volume::{
     CommitParts, Commits, HeadQueries, LocalHeads, Rotation, StateFloor, TreeQueries, Unpublished, Writer,
@@ -43,6 +45,7 @@ use crate::seam::Now;
 ///     params: TreeParams::DEFAULT,
 ///     relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
 ///     patience: Patience::DEFAULT,
+///     collects: true,
 /// };
 /// let now = Now { mono: 0, wall: 1_800_000_000_000 };
 /// let mut effects = Vec::new();
@@ -89,6 +92,9 @@ pub struct Engine {
     pub(super) commits: Commits,
     pub(super) rotation: Rotation,
 
+    // Space: what no state needs any more.
+    pub(super) collector: Collector,
+
     // Admin: what owners ask. The others of this floor are functions; they keep nothing.
     pub(super) locates: Locates,
     pub(super) assurances: Assurances,
@@ -99,11 +105,22 @@ impl Engine {
     /// All machines at their beginning, none of which knows anything yet.
     pub(super) fn without_past(now: Now, start: Start) -> Self {
         let Start {
-            pool, key, bootstrap, profile, disks, unit_bytes, seed, params, relayed_bytes_min, patience, ..
+            pool,
+            key,
+            bootstrap,
+            profile,
+            disks,
+            unit_bytes,
+            seed,
+            params,
+            relayed_bytes_min,
+            patience,
+            collects,
+            ..
         } = start;
         let key = SigningKey::from_bytes(&key);
         Self {
-            cx: Context::new(Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks }),
+            cx: Context::new(Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks, collects }),
             connections: Connections::default(),
             gossip: Gossip::default(),
             sync: FactSync,
@@ -130,10 +147,21 @@ impl Engine {
             writer: Writer::default(),
             commits: Commits::default(),
             rotation: Rotation::default(),
+            collector: Collector::default(),
             locates: Locates::default(),
             assurances: Assurances::default(),
             proofs: Proofs::default(),
         }
+    }
+
+    /// Some block lacks a copy as far as this node knows, or it does not know yet.
+    pub fn owes_copies(&self) -> bool {
+        self.repair.pending(&self.replication) > 0 || self.repair.is_running(&self.cx, &self.holdings)
+    }
+
+    /// Disks of this node that are to be emptied one by one.
+    pub fn drained_disks(&self) -> Vec<DiskId> {
+        drained_disks(&self.cx)
     }
 
     /// Leases of what no commit names yet are to be renewed this often, in milliseconds: four times within the time for which holders
@@ -157,6 +185,7 @@ impl Engine {
             relays: &self.relays,
             holdings: &self.holdings,
             card: &self.card,
+            collector: &self.collector,
         }
     }
 
@@ -190,6 +219,18 @@ impl Engine {
     pub(super) fn evict<T>(&mut self, call: impl FnOnce(&mut Eviction, &mut EvictionParts<'_>) -> T) -> T {
         let mut parts = EvictionParts { cx: &mut self.cx, puts: &self.puts, log: &self.replication };
         call(&mut self.eviction, &mut parts)
+    }
+
+    /// A call to the collector, with all that it works with.
+    pub(super) fn collecting<T>(&mut self, call: impl FnOnce(&mut Collector, &mut CollectorParts<'_>) -> T) -> T {
+        let mut parts = CollectorParts {
+            cx: &mut self.cx,
+            gets: &mut self.gets,
+            heads: &self.heads,
+            floor: &self.floor,
+            presence: &self.presence,
+        };
+        call(&mut self.collector, &mut parts)
     }
 
     /// A call to the proofs, with all that they work with.

@@ -5,7 +5,7 @@
 //! is a function of its inputs.
 //!
 //! It is a router over *machines*: structs with fields of their own that promise one thing each. They stand on floors,
-//! `net` < `facts` < `blocks` < `volume` < `admin`. A machine may call machines of its own or lower floors that are handed
+//! `net` < `facts` < `blocks` < `volume` < `space` < `admin`. A machine may call machines of its own or lower floors that are handed
 //! to it; to those above it raises an event. Nothing but this file knows all of them.
 
 mod admin;
@@ -18,10 +18,12 @@ mod facts;
 mod machines;
 mod net;
 mod receipts;
+mod space;
 mod start;
 #[cfg(test)]
 mod test_kit;
 mod timers;
+mod unneeded;
 mod volume;
 
 use fsdfs_proto::identity::{Cert, Fact};
@@ -34,6 +36,7 @@ use fsdfs_proto::volume::VolumeKeys;
 use self::admin::Proofs;
 use self::blocks::{Eviction, Repair};
 use self::event::{Event, HeardHeads};
+use self::space::Collector;
 use self::timers::Timer;
 use self::volume::{ReadBasis, StateFloor};
 use crate::facts::{FactSet, open_logged};
@@ -161,16 +164,6 @@ impl Engine {
         self.heads.volumes()
     }
 
-    /// Some block lacks a copy as far as this node knows, or it does not know yet.
-    pub fn owes_copies(&self) -> bool {
-        self.repair.pending(&self.replication) > 0 || self.repair.is_running(&self.cx, &self.holdings)
-    }
-
-    /// Disks of this node that are to be emptied one by one.
-    pub fn drained_disks(&self) -> Vec<DiskId> {
-        admin::drained_disks(&self.cx)
-    }
-
     /// This node's keys of a volume, if it has any.
     pub fn keys(&self, volume: VolumeId) -> Option<&VolumeKeys> {
         self.cx.keys.get(&volume)
@@ -225,6 +218,7 @@ impl Engine {
         self.connections.dial_members(&mut self.cx);
         self.cx.wake_in(GOSSIP_MS, Timer::Gossip);
         StateFloor::begin(&mut self.cx);
+        self.collector.begin(&mut self.cx);
         self.repair.begin(&mut self.cx);
         self.commits.begin_volumes(&mut self.cx, &self.heads);
         self.commits.recommit_soon(&mut self.cx, &self.heads);
@@ -593,6 +587,7 @@ impl Engine {
             Timer::Audit => self.audits.on_due(cx),
             Timer::Proofs => self.proof(Proofs::on_due),
             Timer::Evict => self.evict(Eviction::on_due),
+            Timer::Collect => self.collecting(Collector::on_due),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }
     }

@@ -40,6 +40,8 @@ pub struct Start {
     pub relayed_bytes_min: usize,
     /// How long it waits for who is away. All pools wait alike; studies find out what it costs.
     pub patience: Patience,
+    /// It condemns and deletes what no state needs; otherwise it only says how much that is.
+    pub collects: bool,
 }
 
 /// How long a node waits for a holder that is away before copies are made elsewhere.

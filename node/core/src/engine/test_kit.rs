@@ -38,6 +38,7 @@ pub fn context(me: u8, nodes: u8) -> Context {
         bootstrap: Vec::new(),
         seed: 1,
         disks,
+        collects: true,
     };
     let mut cx = Context::new(identity);
     let mut pool = TestPool::of(nodes);

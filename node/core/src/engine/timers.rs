@@ -54,6 +54,8 @@ pub(super) enum Timer {
     Audit,
     /// It is looked whether there is room, or a proof came too late.
     Evict,
+    /// A mark is due, or may go on.
+    Collect,
     /// A proof may be asked for, or will not come.
     Proofs,
 }

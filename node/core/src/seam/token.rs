@@ -4,7 +4,7 @@
 //! nobody keeps a table of what was asked why. A machine that asks adds one variant of [`Waiter`]; what stands in it is its
 //! own business.
 
-use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, Digest, DiskId, Key, NodeId, VolumeId};
 use fsdfs_proto::message::repair::{Holding, HoldingsRequest, IdPrefix};
 use fsdfs_proto::message::{ProveRequest, Redundancy, RequestId};
 use fsdfs_proto::record::RecordInfo;
@@ -38,6 +38,7 @@ pub(crate) enum Waiter {
     Repair(RepairToken),
     Audit(AuditToken),
     Evict(EvictToken),
+    Collect(CollectToken),
     Inventory(OpId),
     Renewal(RenewalToken),
     Locate(LocateToken),
@@ -207,6 +208,23 @@ pub(crate) enum EvictToken {
     Deleted,
     /// What a member wants to be proven, asked when the map had changed so often.
     Answer { to: NodeId, asked: Box<ProveRequest>, map_changes: u64 },
+}
+
+/// Of collecting; the numbers are those of its marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CollectToken {
+    /// What blocks here need.
+    Links { number: u64 },
+    /// A block with links that another member has.
+    Block { number: u64 },
+    /// The next copies.
+    Copies { number: u64 },
+    /// Of which volumes those are that are due.
+    Volumes { number: u64 },
+    /// Steps on this disk.
+    Collected { number: u64, disk: DiskId },
+    /// Nobody waits: links are remembered, or leases renewed.
+    Kept,
 }
 
 /// Leases that are to be renewed for a command: a question about blocks of which so many copies are wanted.

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use axum::extract::State;
 use fsdfs_core::plan::BlockSample;
-use fsdfs_core::report::{DiskState, Inventory};
+use fsdfs_core::report::{DiskState, Inventory, SpaceReport};
 use fsdfs_proto::control::{
-    self, BlocksToPull, DiskCondition, DiskDrainAnswer, DiskDrainChange, DiskDrainListing, DiskListing, DiskSpace,
-    DiskSpaceListing, ErrorCode, NewDisk, NewDiskReply,
+    self, BlocksToPull, CopiesByNeed, DiskCondition, DiskDrainAnswer, DiskDrainChange, DiskDrainListing, DiskListing,
+    DiskSpace, DiskSpaceListing, ErrorCode, NewDisk, NewDiskReply,
 };
 use fsdfs_proto::ids::{DiskId, NodeId};
 
@@ -62,7 +62,24 @@ pub(super) async fn space(State(context): Shared) -> Answer<DiskSpaceListing> {
     let measured = measured.map_err(|_| {
         Failure::new(ErrorCode::Disk, "the storage folders could not be measured", "see the log of this node")
     })?;
-    Ok(Json(DiskSpaceListing { disks: measured.into_iter().map(disk_space).collect() }))
+    let status = context.client.status().await?;
+    let copies = status.space.as_ref().map(copies_by_need);
+    Ok(Json(DiskSpaceListing { disks: measured.into_iter().map(disk_space).collect(), copies }))
+}
+
+fn copies_by_need(found: &SpaceReport) -> CopiesByNeed {
+    CopiesByNeed {
+        marked_ms: found.marked_at,
+        current_bytes: found.current_bytes,
+        history_bytes: found.history_bytes,
+        young_bytes: found.young_bytes,
+        unheard_bytes: found.unheard_bytes,
+        unneeded_bytes: found.condemned_bytes,
+        damaged_bytes: found.damaged_bytes,
+        freed_bytes: found.freed_bytes,
+        collects: found.collects,
+        missing: found.missing.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn disk_space((path, id, usage): (PathBuf, DiskId, DiskUsage)) -> DiskSpace {

@@ -18,16 +18,17 @@ const ENGINE: &str = "node/core/src/engine/";
 const CRATE: &str = "node/core/src/lib.rs";
 
 /// Folders of the engine from below. What lies beside them belongs to the router, which stands above all.
-const FLOOR_FOLDERS: [&str; 5] = ["net", "facts", "blocks", "volume", "admin"];
+const FLOOR_FOLDERS: [&str; 6] = ["net", "facts", "blocks", "volume", "space", "admin"];
 
 /// Files that all floors may use; they know no machine. Peers, requests and outboxes are the tables that the context
 /// lends to all.
-const SHARED_FILES: [&str; 8] = [
+const SHARED_FILES: [&str; 9] = [
     "context.rs",
     "event.rs",
     "receipts.rs",
     "start.rs",
     "timers.rs",
+    "unneeded.rs",
     "net/outbox.rs",
     "net/peers.rs",
     "net/requests.rs",

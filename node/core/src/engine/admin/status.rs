@@ -8,6 +8,7 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 use crate::engine::blocks::{Audits, Holdings, Relays, Repair, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::facts::{Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
+use crate::engine::space::Collector;
 use crate::engine::volume::LocalHeads;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{CLOCK_OFF_MS_MAX, KEY_AWAITED_MS_MAX, NEARLY_FULL_PERCENT};
@@ -44,6 +45,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub holdings: &'a Holdings,
     /// What the others are told of them.
     pub card: &'a OwnCard,
+    /// What they are for.
+    pub collector: &'a Collector,
 }
 
 /// What placement reads now, with the digest by which two nodes see whether they agree.
@@ -76,6 +79,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         replication_margin: replication.margin().map(|margin| proven_margin(margin, unproven.len(), cx.copies())),
         unverified: unproven.into_iter().map(|node| cx.name_of(node)).collect(),
         clock_off_min: cx.clock_off_ms() / 60_000,
+        space: parts.collector.report().cloned(),
         attention: attention(parts),
     }
 }

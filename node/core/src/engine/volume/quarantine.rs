@@ -274,6 +274,11 @@ impl Quarantine {
         self.standing(cx).filter(move |(_, bad)| !is_out(cx, &bad.head) || waits(&bad.fault))
     }
 
+    /// What was used before heads came that cannot be.
+    pub fn remembered(&self, volume: VolumeId) -> impl Iterator<Item = &Signed<Head>> {
+        self.0.get(&volume).into_iter().flat_map(|own| own.good.iter().chain(&own.recent))
+    }
+
     /// For a log that is written again: what the facts do not have any more.
     pub fn heads_before<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = &'a Signed<Head>> {
         self.0.iter().flat_map(|(volume, own)| {

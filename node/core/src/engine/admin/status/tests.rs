@@ -35,6 +35,7 @@ fn report_of(cx: &Context, heads: &LocalHeads, keys: &KeyRing) -> StatusReport {
         relays,
         holdings,
         card,
+        collector: &Collector::default(),
     })
 }
 
@@ -194,6 +195,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         relays: &Relays::default(),
         holdings: &counted(&cx),
         card: &plain_card(),
+        collector: &Collector::default(),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }

@@ -106,6 +106,6 @@ pub(super) fn holding(cx: &Context, info: &RecordInfo) -> Holding {
         age_ms: age_ms(info.first_seen),
         lease_ms: age_ms(info.renewed),
         receipt: receipt_of(cx, info),
-        flags: 0,
+        flags: if cx.unneeded.has(info.id, info.renewed, cx.params.hour_ms) { Holding::UNNEEDED } else { 0 },
     }
 }

@@ -8,7 +8,7 @@ use fsdfs_proto::message::{IDS_MAX, Message, Possession};
 use fsdfs_proto::record::RecordInfo;
 
 use super::answer::holding;
-use super::pulls::{PullReason, Pulls};
+use super::pulls::{PullReason, Pulls, is_unneeded};
 use crate::engine::blocks::accept::is_wanted_here;
 use crate::engine::blocks::holdings::HeldRecord;
 use crate::engine::context::Context;
@@ -167,6 +167,7 @@ pub(super) fn answer_offer(
         outcomes.push(match here {
             Possession::Yes => OfferOutcome::No,
             Possession::NotYet => OfferOutcome::NotYet,
+            Possession::No if is_unneeded(cx, &item) => OfferOutcome::No,
             Possession::No if !is_wanted_here(cx, to, item.id, item.redundancy.copies()) => OfferOutcome::No,
             Possession::No if !has_room => OfferOutcome::Full,
             Possession::No if pulls.want(cx, to, item, PullReason::Offered) => OfferOutcome::WillPull,

@@ -52,6 +52,12 @@ pub(super) enum PullReason {
     Offered,
 }
 
+/// Whether a copy is of no use: no state needed it when its holder looked last, or when this node did, and nobody has asked for it since.
+pub(super) fn is_unneeded(cx: &Context, holding: &Holding) -> bool {
+    let renewed = cx.now.wall.saturating_sub(holding.lease_ms);
+    holding.flags & Holding::UNNEEDED != 0 || cx.unneeded.has(holding.id, renewed, cx.params.hour_ms)
+}
+
 impl Pulls {
     /// A member has a block that belongs here. Whether it will be pulled.
     pub fn want(&mut self, cx: &Context, from: NodeId, holding: Holding, reason: PullReason) -> bool {
@@ -68,7 +74,11 @@ impl Pulls {
             }
         };
         let has_room = cx.disks.iter().any(DiskState::takes_blocks);
-        if !is_wanted || !has_room || (self.wanted.len() >= PULLS_MAX && !self.wanted.contains_key(&id)) {
+        if is_unneeded(cx, &holding)
+            || !is_wanted
+            || !has_room
+            || (self.wanted.len() >= PULLS_MAX && !self.wanted.contains_key(&id))
+        {
             return false;
         }
         let fresh = || WantedBlock { holding, said_at: cx.now.mono, sources: BTreeSet::new(), rank: None };

@@ -1,0 +1,213 @@
+//! The walk over visible links: which blocks the states of the volumes need.
+//!
+//! No key is needed: each block with links shows them. What is not here is asked for by whoever drives the walk; a block of which the
+//! links cannot be had leaves its volume *incomplete*, and of an incomplete volume nothing is garbage.
+//!
+//! Of what was reached only keyed hashes are remembered, with a key of its own for each walk: two blocks that were made to collide would let
+//! a subtree be passed over. Blocks with links take 128 bits; of blocks without, 64 are enough, for a collision keeps garbage and
+//! loses nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::volume::{BlockLink, LinkClass};
+
+use super::roots::VolumeRoots;
+use crate::limits::{MISSING_LINKS_NOTED_MAX, WALK_LEAVES_STEP};
+
+/// From where a block was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::engine) enum Reach {
+    /// From a state that stands.
+    Current,
+    /// From earlier states only.
+    History,
+}
+
+/// A block with links whose links are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct WalkItem {
+    pub id: BlockId,
+    pub volume: VolumeId,
+    reach: Reach,
+    /// Of a commit: whether the states that it names are needed, too.
+    names_states: bool,
+}
+
+impl WalkItem {
+    /// No state that stands needs it, as far as was walked.
+    pub fn is_history(&self) -> bool {
+        self.reach == Reach::History
+    }
+}
+
+/// See the module.
+pub(super) struct Walk {
+    key: [u8; 32],
+    /// To be looked at; a subtree of its last one comes before the rest, so it stays as short as trees are deep and wide.
+    stack: Vec<WalkItem>,
+    /// What earlier states begin with, while those that stand are walked.
+    history: Vec<WalkItem>,
+    interior: BTreeMap<u128, Reach>,
+    /// Reached from states that stand, and from earlier ones.
+    leaves: [LeafSet; 2],
+    incomplete: BTreeSet<VolumeId>,
+    /// Some of those whose links are nowhere to be had.
+    missing: BTreeSet<BlockId>,
+}
+
+impl Walk {
+    /// Begins with the states that stand; `key`: fresh randomness.
+    pub fn begin(key: [u8; 32], roots: &BTreeMap<VolumeId, VolumeRoots>) -> Self {
+        let mut walk = Self {
+            key,
+            stack: Vec::new(),
+            history: Vec::new(),
+            interior: BTreeMap::new(),
+            leaves: Default::default(),
+            incomplete: BTreeSet::new(),
+            missing: BTreeSet::new(),
+        };
+        let commit = |id, volume, reach| WalkItem { id, volume, reach, names_states: true };
+        for (volume, roots) in roots {
+            let known = roots.heads.iter().map(|commit| (commit, Reach::Current));
+            for ((id, links), reach) in known.chain(roots.replaced.iter().map(|commit| (commit, Reach::History))) {
+                let item = commit(*id, *volume, reach);
+                if walk.visit(&item) {
+                    walk.on_links(&item, links);
+                }
+            }
+            walk.history.extend(roots.floor.iter().map(|id| commit(*id, *volume, Reach::History)));
+        }
+        walk
+    }
+
+    /// The next blocks whose links are wanted, at most so many. None: nothing is left but what was handed out before.
+    pub fn next(&mut self, max: usize) -> Vec<WalkItem> {
+        let mut items = Vec::new();
+        while items.len() < max {
+            let Some(item) = self.stack.pop() else { break };
+            if self.visit(&item) {
+                items.push(item);
+            }
+        }
+        items
+    }
+
+    /// Those that stand are walked, and nothing of them is handed out: goes on with what earlier states need besides. False: there is
+    /// nothing.
+    pub fn go_on_with_history(&mut self) -> bool {
+        debug_assert!(self.stack.is_empty(), "what stands comes first");
+        self.stack = std::mem::take(&mut self.history);
+        !self.stack.is_empty()
+    }
+
+    /// Whether it was not looked at before. A state that is reached as one that names others, after it was not, is looked at again.
+    fn visit(&mut self, item: &WalkItem) -> bool {
+        let key = self.key_of(item.id);
+        let is_new = !self.interior.contains_key(&key);
+        self.interior.entry(key).or_insert(item.reach);
+        if item.names_states {
+            // Odd beside even: the same block, seen as one that names states.
+            return self.interior.insert(key ^ 1, item.reach).is_none();
+        }
+        is_new
+    }
+
+    /// What a block needs.
+    pub fn on_links(&mut self, item: &WalkItem, links: &[BlockLink]) {
+        for link in links {
+            let next = WalkItem { id: link.id, volume: item.volume, reach: item.reach, names_states: false };
+            match link.class {
+                LinkClass::Tree => self.stack.push(next),
+                // One step: which states are kept stands in the newest one.
+                LinkClass::Parent if item.names_states => self.history.push(WalkItem { reach: Reach::History, ..next }),
+                LinkClass::Parent => {}
+                LinkClass::Leaf | LinkClass::Stripe => {
+                    let key = self.key_of(link.id) as u64;
+                    self.leaves[item.reach as usize].add(key);
+                }
+            }
+        }
+    }
+
+    /// The links of a block are nowhere to be had. `counts_as_empty`: an earlier state lacks it, and has for so long that what lies
+    /// below it can be opened by nobody.
+    pub fn on_missing(&mut self, item: &WalkItem, counts_as_empty: bool) {
+        if counts_as_empty {
+            return;
+        }
+        self.incomplete.insert(item.volume);
+        if self.missing.len() < MISSING_LINKS_NOTED_MAX {
+            self.missing.insert(item.id);
+        }
+    }
+
+    /// From where a block was reached, if it was. Only when the walk is over; the sets have to be [sealed](Walk::seal).
+    pub fn reach(&self, id: BlockId) -> Option<Reach> {
+        let key = self.key_of(id);
+        let interior = self.interior.get(&key).copied();
+        let leaf =
+            [Reach::Current, Reach::History].into_iter().find(|reach| self.leaves[*reach as usize].has(key as u64));
+        [interior, leaf].into_iter().flatten().min()
+    }
+
+    /// The walk is over.
+    pub fn seal(&mut self) {
+        debug_assert!(self.stack.is_empty() && self.history.is_empty(), "all was looked at");
+        let [current, history] = &mut self.leaves;
+        current.sort();
+        history.0.retain(|key| !current.has(*key));
+        history.sort();
+    }
+
+    /// Volumes of which something is missing.
+    pub fn incomplete(&self) -> &BTreeSet<VolumeId> {
+        &self.incomplete
+    }
+
+    /// Some of what is missing.
+    pub fn missing(&self) -> &BTreeSet<BlockId> {
+        &self.missing
+    }
+
+    /// How many blocks were reached, as far as hashes tell.
+    pub fn blocks(&self) -> usize {
+        let interior = self.interior.keys().filter(|key| *key & 1 == 0).count();
+        interior + self.leaves.iter().map(|leaves| leaves.0.len()).sum::<usize>()
+    }
+
+    /// Even; see [`Walk::visit`].
+    fn key_of(&self, id: BlockId) -> u128 {
+        let hash = blake3::keyed_hash(&self.key, &id.0);
+        let (first, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+        u128::from_be_bytes(*first) & !1
+    }
+}
+
+/// Hashes of blocks without links: a sorted list, which takes a third of what a set does. It may hold some twice until it is sorted.
+#[derive(Default)]
+struct LeafSet(Vec<u64>);
+
+impl LeafSet {
+    fn add(&mut self, key: u64) {
+        if self.0.len() == self.0.capacity() {
+            self.sort();
+            // By so many at a time, not twice as many as there are: it may be the largest thing that this program holds.
+            self.0.reserve_exact(WALK_LEAVES_STEP.max(self.0.len() / 8));
+        }
+        self.0.push(key);
+    }
+
+    fn sort(&mut self) {
+        self.0.sort_unstable();
+        self.0.dedup();
+    }
+
+    fn has(&self, key: u64) -> bool {
+        self.0.binary_search(&key).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
