@@ -109,7 +109,7 @@ fn explained_copies(copies: &CopiesByNeed) -> String {
             "needed by nothing known: some member was not heard since, see 'fsdfs members'",
         ),
         ("unneeded", copies.unneeded_bytes, unneeded),
-        ("damaged", copies.damaged_bytes, "set aside"),
+        ("damaged", copies.damaged_bytes, "their bytes are wrong"),
         ("freed", copies.freed_bytes, "deleted since this node started"),
     ];
     for (name, bytes, what) in rows {
