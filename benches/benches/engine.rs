@@ -3,8 +3,8 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fsdfs_core::engine::{Engine, Patience, Profile, Start};
 use fsdfs_core::seam::{
-    Command, DiskCondition, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply,
-    WriteDone,
+    Command, DiskCondition, DiskDone, DiskRequest, DiskState, Effect, Input, LinksDone, Now, PutOutcome, ReadDone,
+    Reply, WriteDone,
 };
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
@@ -43,6 +43,7 @@ fn founder() -> (Engine, Vec<Effect>) {
         unit_bytes: 1 << 30,
         relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
         patience: Patience::DEFAULT,
+        collects: true,
         seed: 5,
         may_be_restored_copy: false,
         params: TreeParams::DEFAULT,
@@ -86,6 +87,9 @@ fn disk(request: DiskRequest) -> DiskDone {
         DiskRequest::Copies { .. } => DiskDone::Copies(Some(Vec::new())),
         DiskRequest::Segment { .. } => DiskDone::Segment(Vec::new()),
         DiskRequest::Delete { .. } => DiskDone::Deleted(false),
+        DiskRequest::Collect { copies, .. } => DiskDone::Collected(vec![false; copies.len()]),
+        DiskRequest::Links { ids } => DiskDone::Links(vec![LinksDone::No; ids.len()]),
+        DiskRequest::KeepLinks { .. } => DiskDone::LinksKept,
         DiskRequest::Log { .. } => DiskDone::Logged(true),
     }
 }
