@@ -230,7 +230,9 @@ pub const EXCHANGES_APART_MS: u64 = 5 * 60_000;
 /// Milliseconds of an hour.
 pub const HOUR_MS: u64 = 3_600_000;
 /// Milliseconds of a day.
-pub const DAY_MS: u64 = 24 * HOUR_MS;
+pub const DAY_MS: u64 = DAY_HOURS * HOUR_MS;
+/// Hours of a day.
+pub const DAY_HOURS: u64 = 24;
 /// Where copies are left at two sites or more, a holder may be away so many times longer before copies are made elsewhere: a
 /// day instead of an hour. 4 TB at 20 Mbit/s are 18 days of an uplink; a dinner is no reason.
 pub const GRACE_FACTOR: u64 = 24;
@@ -461,6 +463,37 @@ pub const GARBAGE_GRACE_HOURS_MIN: u32 = 24;
 /// See [`GONE_DAYS_MIN`].
 pub const RETAIN_DAYS_MIN: u32 = 1;
 
+/// Marks in one grace: with three days one in three hours.
+pub const MARKS_PER_GRACE: u64 = 24;
+/// Folders and states that nothing needs go after this part of the grace.
+pub const FOLDER_GRACE_PART: u64 = 12;
+/// Blocks whose links a mark asks for at a time.
+pub const MARK_LINKS: usize = 128;
+/// Blocks that a mark fetches from others at a time.
+pub const MARK_FETCHES_MAX: usize = 8;
+/// A mark that could not be made is tried again after this.
+pub const MARK_AGAIN_MS: u64 = 60_000;
+/// While users move bytes, collecting takes a step this often.
+pub const COLLECT_PAUSE_MS: u64 = 100;
+/// Copies that are judged at a time, and steps or links that are asked for at once at most.
+pub const COLLECT_PAGE: usize = 256;
+/// Blocks with links that are missing and are named, of one volume; with more of them a mark looks for no others of it.
+pub const MISSING_LINKS_NOTED_MAX: usize = 256;
+/// Of an earlier state a block counts as empty when all have denied it for so long.
+pub const MISSING_EMPTY_HOURS: u64 = 7 * DAY_HOURS;
+/// Such blocks that are remembered from mark to mark, with since when they have been denied.
+pub const DENIED_NOTED_MAX: usize = 4_096;
+/// A node alone in its pool, whose clock is confirmed by nothing, deletes after it has run for so long.
+pub const ALONE_RUNNING_HOURS: u64 = 24;
+/// So much of data goes in a day in any case; else a part of what there is.
+pub const COLLECT_DAY_BYTES_MIN: u64 = 64 << 30;
+/// That part.
+pub const COLLECT_DAY_PART: u64 = 10;
+/// Copies of which it is remembered that nothing needs them: some 16 MB.
+pub const UNNEEDED_NOTED_MAX: usize = 262_144;
+/// By so many hashes the list of blocks without links grows: 8 MiB.
+pub const WALK_LEAVES_STEP: usize = 1 << 20;
+
 const _: () = assert!(STATEMENT_BYTES_PER_SIGNER_MAX <= STATEMENT_BYTES_PER_BRANCH_MAX, "a signer is part of a branch");
 const _: () = assert!(
     STATEMENT_BYTES_PER_ADMIN_MAX >= MEMBERS_MAX as u64 * (4 << 10),
@@ -476,32 +509,3 @@ const _: () = assert!(UNPUBLISHED_EVERY_MS < GOSSIP_MS, "readers know within a g
 const _: () = assert!(HEARTBEAT_MS >= 10 * HEARTBEAT_APART_MS, "an honest heartbeat is never too early");
 const _: () = assert!(FACTS_AT_ONCE >= 20_000 + 20_000 / 64, "a newcomer gets a large pool at once");
 const _: () = assert!(AWAY_MS >= 3 * HEARTBEAT_MS, "three heartbeats must fit before a member is away");
-
-/// Marks in one grace: with three days one in three hours.
-pub const MARKS_PER_GRACE: u64 = 24;
-/// Folders and states that nothing needs go after this part of the grace.
-pub const FOLDER_GRACE_PART: u64 = 12;
-/// Blocks whose links a mark asks for at a time.
-pub const MARK_LINKS: usize = 128;
-/// Blocks that a mark fetches from others at a time.
-pub const MARK_FETCHES_MAX: usize = 8;
-/// A mark that could not be made is tried again after this.
-pub const MARK_AGAIN_MS: u64 = 60_000;
-/// While users move bytes, collecting takes a step this often.
-pub const COLLECT_PAUSE_MS: u64 = 100;
-/// Blocks with links that are missing and are named; with more of them a mark looks for no others.
-pub const MISSING_LINKS_NOTED_MAX: usize = 256;
-/// Of an earlier state a block counts as empty when all have denied it for so long.
-pub const MISSING_EMPTY_HOURS: u64 = 7 * DAY_HOURS;
-/// Hours of a day.
-pub const DAY_HOURS: u64 = 24;
-/// A node alone in its pool, whose clock is confirmed by nothing, deletes after it has run for so long.
-pub const ALONE_RUNNING_HOURS: u64 = 24;
-/// So much of data goes in a day in any case; else a part of what there is.
-pub const COLLECT_DAY_BYTES_MIN: u64 = 64 << 30;
-/// That part.
-pub const COLLECT_DAY_PART: u64 = 10;
-/// Copies of which it is remembered that nothing needs them: some 16 MB.
-pub const UNNEEDED_NOTED_MAX: usize = 262_144;
-/// By so many hashes the list of blocks without links grows: 8 MiB.
-pub const WALK_LEAVES_STEP: usize = 1 << 20;

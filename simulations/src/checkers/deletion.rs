@@ -19,16 +19,9 @@ pub struct DeletionChecker {
     /// What some state needs, as of so many heads in all logs.
     needed: BTreeSet<BlockId>,
     as_of: Option<usize>,
-    /// Copies that were deleted.
-    collected: u64,
 }
 
 impl DeletionChecker {
-    /// Copies that were deleted until now.
-    pub fn collected(&self) -> u64 {
-        self.collected
-    }
-
     /// A copy was deleted.
     pub fn on_collected(
         &mut self,
@@ -37,7 +30,6 @@ impl DeletionChecker {
         storage: &StorageModel,
         history: &VolumeHistory,
     ) -> Option<String> {
-        self.collected += 1;
         let logged = storage.machines().map(|machine| storage.heads_logged(machine).len()).sum();
         if self.as_of != Some(logged) {
             (self.needed, self.as_of) = (needed(storage, history), Some(logged));

@@ -50,7 +50,7 @@ const VIOLATIONS_MAX: usize = 20;
 pub struct Violation {
     /// When it was noticed.
     pub at: Micros,
-    /// Which checker noticed it: promise, convergence, liveness, presence, bounds, tree, harm, removal, replay, assertion.
+    /// Which checker noticed it: promise, convergence, liveness, presence, bounds, tree, harm, removal, deletion, replay, assertion.
     pub checker: &'static str,
     /// What.
     pub what: String,

@@ -5,8 +5,8 @@
 //! is a function of its inputs.
 //!
 //! It is a router over *machines*: structs with fields of their own that promise one thing each. They stand on floors,
-//! `net` < `facts` < `blocks` < `volume` < `space` < `admin`. A machine may call machines of its own or lower floors that are handed
-//! to it; to those above it raises an event. Nothing but this file knows all of them.
+//! `net` < `facts` < `blocks` < `volume` < `space` < `admin`. A machine may call machines of its own or lower floors that are
+//! handed to it; to those above it raises an event. Nothing but this file knows all of them.
 
 mod admin;
 mod answers;

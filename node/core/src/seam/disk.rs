@@ -87,10 +87,10 @@ pub enum DiskRequest {
     Collect {
         /// Of which disk.
         disk: DiskId,
-        /// Each with the sequence of the last record about it; at most [`COLLECTED_MAX`].
+        /// Each with the sequence of the last record about it; at most [`crate::limits::COLLECT_PAGE`].
         copies: Vec<(BlockId, u64, CollectStep)>,
     },
-    /// What these blocks need, as far as it is known here; at most [`LINKS_ASKED_MAX`].
+    /// What these blocks need, as far as it is known here; at most [`crate::limits::COLLECT_PAGE`].
     Links {
         /// Which.
         ids: Vec<BlockId>,

@@ -2,13 +2,14 @@
 //!
 //! Without threads and clocks, so that the tests can drive it operation by operation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, WriteDone};
+use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::{LogEntry, RecordHeader, RecordKind};
 
@@ -17,7 +18,7 @@ use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
 use crate::store::disk::job::{AdoptDone, DiskJob, WriteJob, WriteRejection};
-use crate::store::disk::staging::{StagingPlan, plan, plan_collect, present};
+use crate::store::disk::staging::{StagingPlan, plan, present};
 use crate::store::error::{StoreNotice, is_full};
 use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, PlacedRecord};
 use crate::store::log::LogFolder;
@@ -222,7 +223,10 @@ impl Appender {
             _ => Vec::new(),
         };
         let collected = match &job {
-            DiskJob::Collect(collect) => plan_collect(collect, batch, 0)?.iter().map(Option::is_some).collect(),
+            DiskJob::Collect(collect) => {
+                let planned: BTreeSet<BlockId> = records.iter().map(|(header, _)| header.id).collect();
+                collect.copies.iter().map(|(id, ..)| planned.contains(id)).collect()
+            }
             _ => Vec::new(),
         };
         let is_deleted = !records.is_empty();

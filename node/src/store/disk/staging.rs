@@ -53,10 +53,7 @@ pub(crate) fn plan(
             _ => Vec::new(),
         },
         DiskJob::Delete(delete) => plan_delete(delete, batch)?,
-        DiskJob::Collect(collect) => {
-            let steps = plan_collect(collect, batch, now)?;
-            steps.into_iter().flatten().map(|header| (header, Bytes::new())).collect()
-        }
+        DiskJob::Collect(collect) => plan_collect(collect, batch, now)?,
         DiskJob::Move(moved) => moving::plan(moved, batch)?,
         DiskJob::Slice(_)
         | DiskJob::Remove(_)
@@ -183,25 +180,26 @@ fn plan_adoption(adopt: &AdoptJob, batch: &IndexBatch<'_>) -> Result<Option<(Rec
     Ok(Some((header, payload)))
 }
 
-/// The steps that are to be taken, in the order of the copies. One that is not as it was stays as it is.
-pub(crate) fn plan_collect(
+/// The steps that are to be taken. A copy that is not as it was stays as it is.
+fn plan_collect(
     collect: &CollectJob,
     batch: &IndexBatch<'_>,
     now: u64,
-) -> Result<Vec<Option<RecordHeader>>, IndexError> {
-    let step = |(id, sequence, step): &(BlockId, u64, CollectStep)| {
+) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
+    let mut records = Vec::new();
+    for (id, sequence, step) in &collect.copies {
         let entry = batch.get(id)?.filter(|entry| entry.changed == *sequence && entry.is_whole());
-        let record = entry.and_then(|entry| match step {
+        let header = entry.and_then(|entry| match step {
+            // The last time of what is condemned is that of the condemnation.
             CollectStep::Condemn if entry.is_held() => {
-                // The last time of what is condemned is that of the condemnation.
                 Some(RecordHeader { renewed: now, ..entry.header(RecordKind::Condemn, *id) })
             }
             CollectStep::Delete if entry.is_condemned() => Some(entry.header(RecordKind::Delete, *id)),
             CollectStep::Condemn | CollectStep::Delete => None,
         });
-        Ok(record)
-    };
-    collect.copies.iter().map(step).collect()
+        records.extend(header.map(|header| (header, Bytes::new())));
+    }
+    Ok(records)
 }
 
 fn plan_renewal(renew: &RenewJob, batch: &IndexBatch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {

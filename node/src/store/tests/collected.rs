@@ -1,9 +1,6 @@
 //! The two steps by which a copy goes that nothing needs, and what is remembered of links.
 
 use std::fs;
-use std::path::Path;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use fsdfs_core::seam::{
     CollectStep, CopyState, DiskDone, DiskRequest, Lease, LinksDone, PlacedCopy, ReadDone, WriteDone,
@@ -13,28 +10,13 @@ use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::volume::{BlockKind, Manifest, VolumeKeys, seal_data};
 
-use super::rig::{ME, POOL, RECEIPT, StoreRig, block};
+use super::freed::{ask, open};
+use super::rig::{RECEIPT, StoreRig, block};
 use crate::clock::wall_ms;
+use crate::store::Store;
 use crate::store::disk::job::DiskJob;
-use crate::store::{DiskConfig, IfMissing, Store, StoreConfig};
 
-const SOON: Duration = Duration::from_secs(60);
 const R2: Redundancy = Redundancy::Replicas(2);
-
-fn open(dir: &Path) -> Store {
-    let disk = DiskConfig { path: dir.join("disk"), quota_bytes: 1 << 30, if_missing: IfMissing::Refuse };
-    let home = dir.join("home");
-    let config = StoreConfig { pool: POOL, owner: ME, home, disks: vec![disk], segment_bytes: 64 << 10, scrub: None };
-    let (store, _) = Store::open(&config, |_| ()).unwrap();
-    assert!(store.wait_ready(SOON));
-    store
-}
-
-fn ask(store: &Store, request: DiskRequest) -> DiskDone {
-    let (done, answer) = mpsc::channel();
-    store.submit(request, move |answer| done.send(answer).unwrap());
-    answer.recv_timeout(SOON).unwrap()
-}
 
 fn put(store: &Store, block: Block, lease: Lease) -> WriteDone {
     let (redundancy, receipt, first_seen, disk, more) = (R2, RECEIPT, 1, None, false);

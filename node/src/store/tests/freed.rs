@@ -22,7 +22,7 @@ const BLOCKS: u64 = 600;
 /// One of so many blocks is kept.
 const KEPT: u64 = 25;
 
-fn open(dir: &Path) -> Store {
+pub(super) fn open(dir: &Path) -> Store {
     let disk = DiskConfig { path: dir.join("disk"), quota_bytes: 1 << 30, if_missing: IfMissing::Refuse };
     let home = dir.join("home");
     let config = StoreConfig { pool: POOL, owner: ME, home, disks: vec![disk], segment_bytes: SEGMENT, scrub: None };
@@ -31,7 +31,7 @@ fn open(dir: &Path) -> Store {
     store
 }
 
-fn ask(store: &Store, request: DiskRequest) -> DiskDone {
+pub(super) fn ask(store: &Store, request: DiskRequest) -> DiskDone {
     let (done, answer) = mpsc::channel();
     store.submit(request, move |answer| done.send(answer).unwrap());
     answer.recv_timeout(SOON).unwrap()

@@ -14,14 +14,11 @@ use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::facts::MemberStatus;
 use crate::limits::{
-    ALONE_RUNNING_HOURS, CLOCK_OFF_MS_MAX, COLLECT_DAY_BYTES_MIN, COLLECT_DAY_PART, COLLECT_PAUSE_MS, DAY_HOURS,
-    MARK_AGAIN_MS, MARK_FETCHES_MAX, MARK_LINKS, MARKS_PER_GRACE, MISSING_EMPTY_HOURS, MISSING_LINKS_NOTED_MAX,
+    ALONE_RUNNING_HOURS, CLOCK_OFF_MS_MAX, COLLECT_DAY_BYTES_MIN, COLLECT_DAY_PART, COLLECT_PAGE, COLLECT_PAUSE_MS,
+    DAY_HOURS, DENIED_NOTED_MAX, MARK_AGAIN_MS, MARK_FETCHES_MAX, MARK_LINKS, MARKS_PER_GRACE, MISSING_EMPTY_HOURS,
 };
 use crate::report::SpaceReport;
 use crate::seam::{CollectStep, CollectToken, DiskRequest, GetOutcome, LinksDone, PlacedCopy, Waiter};
-
-/// Copies judged at a time.
-const PAGE: usize = 256;
 
 /// See [`super`].
 #[derive(Default)]
@@ -31,8 +28,7 @@ pub(in crate::engine) struct Collector {
     number: u64,
     /// Not begun again before, in monotonic milliseconds; none before the start.
     next_at: Option<u64>,
-    /// Blocks with links that all who may have them denied, and since when, in monotonic milliseconds.
-    denied: BTreeMap<BlockId, u64>,
+    denied: DeniedBlocks,
     day: DayBudget,
     /// As the last mark that ended found it.
     report: Option<SpaceReport>,
@@ -89,7 +85,7 @@ struct DueStep {
 }
 
 impl Collector {
-    /// A node began, or its clock was set: the next mark is due when all holders make theirs.
+    /// The next mark is due when all holders make theirs.
     pub fn begin(&mut self, cx: &mut Context) {
         let period = period_ms(cx);
         // By the wall, so that those who hold the same blocks judge them at about the same time.
@@ -130,18 +126,22 @@ impl Collector {
     fn go_on(&mut self, parts: &mut CollectorParts<'_>) {
         let CollectorStep::Marking(mark) = &mut self.step else { return };
         let cx = &mut *parts.cx;
+        if cx.repair_bytes_per_s == 0 && !mark.wanted.is_empty() {
+            // Nothing may be fetched any more. What is known of links is remembered.
+            return self.rest(cx, MARK_AGAIN_MS);
+        }
         while mark.fetched.len() < MARK_FETCHES_MAX
             && let Some(item) = mark.wanted.pop_front()
         {
-            // Of a volume that lacks so much nothing will be collected: the rest need not be looked for.
-            if mark.walk.missing().len() >= MISSING_LINKS_NOTED_MAX {
+            if mark.walk.lacks_much(item.volume) {
                 mark.walk.on_missing(&item, false);
                 continue;
             }
             mark.fetched.insert(item.id, item);
             parts.gets.get(cx, item.id, Waiter::Collect(CollectToken::Block { number: self.number }));
         }
-        if !mark.asked.is_empty() {
+        // A node that has none of a tree would otherwise hold all of its ids in here; a walk is as short as the tree is deep.
+        if !mark.asked.is_empty() || mark.wanted.len() >= MARK_LINKS {
             return;
         }
         let mut items = mark.walk.next(MARK_LINKS);
@@ -181,11 +181,14 @@ impl Collector {
     /// A block with links came from another member, or did not. Its bytes are what its id says, so its links are, too.
     pub fn on_block(&mut self, parts: &mut CollectorParts<'_>, number: u64, id: BlockId, outcome: &GetOutcome) {
         let CollectorStep::Marking(mark) = &mut self.step else { return };
-        let Some(item) = mark.fetched.remove(&id).filter(|_| number == self.number) else { return };
+        if number != self.number {
+            return;
+        }
+        let Some(item) = mark.fetched.remove(&id) else { return };
         let cx = &mut *parts.cx;
         match outcome {
             GetOutcome::Found(block) => {
-                self.denied.remove(&id);
+                self.denied.0.remove(&id);
                 // What is no block of a tree has no links.
                 if let Ok(found) = header(block.bytes()) {
                     mark.walk.on_links(&item, &found.links);
@@ -194,11 +197,7 @@ impl Collector {
                 }
             }
             GetOutcome::NotFound { nowhere, .. } => {
-                let since = match nowhere {
-                    true => *self.denied.entry(id).or_insert(cx.now.mono),
-                    false => cx.now.mono,
-                };
-                let is_long = cx.now.mono.saturating_sub(since) >= MISSING_EMPTY_HOURS * cx.params.hour_ms;
+                let is_long = *nowhere && self.denied.note(cx, id, number);
                 mark.walk.on_missing(&item, is_long && item.is_history());
             }
         }
@@ -209,8 +208,7 @@ impl Collector {
     fn judge(&mut self, parts: &mut CollectorParts<'_>) {
         let CollectorStep::Marking(Mark { mut walk, began, .. }) = std::mem::take(&mut self.step) else { return };
         walk.seal();
-        let missing = walk.missing().clone();
-        self.denied.retain(|id, _| missing.contains(id));
+        self.denied.keep_of(self.number);
         let heard = heard_of_all(parts);
         let cx = &mut *parts.cx;
         cx.unneeded.forget_all(|id| walk.reach(id).is_some());
@@ -233,7 +231,7 @@ impl Collector {
         let CollectorStep::Judging(judging) = &mut self.step else { return };
         judging.pauses = false;
         let waiter = Waiter::Collect(CollectToken::Copies { number: self.number });
-        cx.disk(DiskRequest::Copies { after: judging.after, max: PAGE }, waiter);
+        cx.disk(DiskRequest::Copies { after: judging.after, max: COLLECT_PAGE }, waiter);
     }
 
     /// The next copies; none: the disk cannot say yet.
@@ -244,12 +242,16 @@ impl Collector {
         }
         let cx = &mut *parts.cx;
         let Some(page) = page else { return self.rest(cx, MARK_AGAIN_MS) };
-        debug_assert!(page.len() <= PAGE, "no more than was asked for");
-        (judging.after, judging.is_last) = (page.last().map(|copy| (copy.disk, copy.copy.info.id)), page.len() < PAGE);
+        debug_assert!(page.len() <= COLLECT_PAGE, "no more than was asked for");
+        judging.after = page.last().map(|copy| (copy.disk, copy.copy.info.id));
+        judging.is_last = page.len() < COLLECT_PAGE;
         for copy in page {
             let verdict = judging.terms.judge(&judging.walk, copy);
             judging.ledger.add(copy, verdict);
-            note_need(cx, copy, verdict);
+            // Below what is missing much seems unneeded that is not: repair must not go by it.
+            if cx.collects && judging.walk.missing().is_empty() {
+                note_need(cx, copy, verdict);
+            }
             let step = match verdict {
                 Verdict::Condemn => CollectStep::Condemn,
                 Verdict::Delete => CollectStep::Delete,
@@ -261,7 +263,7 @@ impl Collector {
         if !judging.acts {
             judging.due.clear();
         }
-        match judging.walk.incomplete().is_empty() || judging.due.is_empty() {
+        match judging.walk.missing().is_empty() || judging.due.is_empty() {
             true => self.carry_out(parts),
             false => {
                 // Of which volume they are, for nothing goes of one that was not walked to its end.
@@ -280,7 +282,7 @@ impl Collector {
         }
         debug_assert_eq!(done.len(), judging.due.len(), "one answer a question");
         let is_whole = |done: &LinksDone| match done {
-            LinksDone::Known { volume, .. } => !judging.walk.incomplete().contains(volume),
+            LinksDone::Known { volume, .. } => !judging.walk.missing().contains_key(volume),
             LinksDone::No | LinksDone::NotYet => false,
         };
         let due = judging.due.iter().zip(done).filter(|(_, done)| is_whole(done)).map(|(due, _)| *due).collect();
@@ -311,7 +313,10 @@ impl Collector {
     /// Which steps were done; the others met a copy that is not what it was.
     pub fn on_collected(&mut self, parts: &mut CollectorParts<'_>, (number, disk): (u64, DiskId), done: &[bool]) {
         let CollectorStep::Judging(judging) = &mut self.step else { return };
-        let Some(due) = judging.sent.remove(&disk).filter(|_| number == self.number) else { return };
+        if number != self.number {
+            return;
+        }
+        let Some(due) = judging.sent.remove(&disk) else { return };
         let gone = due.iter().zip(done).filter(|(due, done)| **done && due.step == CollectStep::Delete);
         self.freed_bytes += gone.map(|(due, _)| due.bytes).sum::<u64>();
         if judging.sent.is_empty() {
@@ -353,6 +358,27 @@ impl Collector {
     }
 }
 
+/// Blocks with links that all who may have them denied: since when, in monotonic milliseconds, and in which mark last.
+#[derive(Debug, Default)]
+struct DeniedBlocks(BTreeMap<BlockId, (u64, u64)>);
+
+impl DeniedBlocks {
+    /// It was denied in this mark. Whether it has been in all marks for so long that it is gone.
+    fn note(&mut self, cx: &Context, id: BlockId, mark: u64) -> bool {
+        if self.0.len() >= DENIED_NOTED_MAX && !self.0.contains_key(&id) {
+            return false;
+        }
+        let (since, last) = self.0.entry(id).or_insert((cx.now.mono, mark));
+        *last = mark;
+        cx.now.mono.saturating_sub(*since) >= MISSING_EMPTY_HOURS * cx.params.hour_ms
+    }
+
+    /// A mark is over: of what it did not look for, or found, nobody knows any more since when it is gone.
+    fn keep_of(&mut self, mark: u64) {
+        self.0.retain(|_, (_, last)| *last == mark);
+    }
+}
+
 /// What went of data and pieces of files lately: should a mark be wrong by a mistake of this program, somebody notices before all is gone.
 #[derive(Debug, Default)]
 struct DayBudget {
@@ -381,8 +407,6 @@ impl DayBudget {
 fn note_need(cx: &mut Context, copy: &PlacedCopy, verdict: Verdict) {
     let info = &copy.copy.info;
     match verdict {
-        // It is only said how much it is.
-        _ if !cx.collects => {}
         Verdict::Keep(_) | Verdict::Young | Verdict::Damaged => cx.unneeded.forget(info.id),
         Verdict::Revive => {
             cx.unneeded.forget(info.id);

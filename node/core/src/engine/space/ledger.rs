@@ -2,6 +2,7 @@
 
 use super::judge::Verdict;
 use super::walk::{Reach, Walk};
+use crate::limits::MISSING_LINKS_NOTED_MAX;
 use crate::report::SpaceReport;
 use crate::seam::PlacedCopy;
 
@@ -44,8 +45,8 @@ impl SpaceLedger {
             damaged_bytes: self.damaged,
             freed_bytes: 0,
             collects: false,
-            incomplete: walk.incomplete().iter().copied().collect(),
-            missing: walk.missing().iter().copied().collect(),
+            incomplete: walk.missing().keys().copied().collect(),
+            missing: walk.missing().values().flatten().take(MISSING_LINKS_NOTED_MAX).copied().collect(),
         }
     }
 }

@@ -51,9 +51,8 @@ pub(super) struct Walk {
     interior: BTreeMap<u128, Reach>,
     /// Reached from states that stand, and from earlier ones.
     leaves: [LeafSet; 2],
-    incomplete: BTreeSet<VolumeId>,
-    /// Some of those whose links are nowhere to be had.
-    missing: BTreeSet<BlockId>,
+    /// Some of the blocks whose links are nowhere to be had, of each volume that is incomplete.
+    missing: BTreeMap<VolumeId, BTreeSet<BlockId>>,
 }
 
 impl Walk {
@@ -65,8 +64,7 @@ impl Walk {
             history: Vec::new(),
             interior: BTreeMap::new(),
             leaves: Default::default(),
-            incomplete: BTreeSet::new(),
-            missing: BTreeSet::new(),
+            missing: BTreeMap::new(),
         };
         let commit = |id, volume, reach| WalkItem { id, volume, reach, names_states: true };
         for (volume, roots) in roots {
@@ -137,9 +135,9 @@ impl Walk {
         if counts_as_empty {
             return;
         }
-        self.incomplete.insert(item.volume);
-        if self.missing.len() < MISSING_LINKS_NOTED_MAX {
-            self.missing.insert(item.id);
+        let missing = self.missing.entry(item.volume).or_default();
+        if missing.len() < MISSING_LINKS_NOTED_MAX {
+            missing.insert(item.id);
         }
     }
 
@@ -161,14 +159,14 @@ impl Walk {
         history.sort();
     }
 
-    /// Volumes of which something is missing.
-    pub fn incomplete(&self) -> &BTreeSet<VolumeId> {
-        &self.incomplete
+    /// Some of what is missing, of each volume that is incomplete.
+    pub fn missing(&self) -> &BTreeMap<VolumeId, BTreeSet<BlockId>> {
+        &self.missing
     }
 
-    /// Some of what is missing.
-    pub fn missing(&self) -> &BTreeSet<BlockId> {
-        &self.missing
+    /// Of this volume so much is missing that the rest need not be looked for: nothing of it will be collected.
+    pub fn lacks_much(&self, volume: VolumeId) -> bool {
+        self.missing.get(&volume).is_some_and(|missing| missing.len() >= MISSING_LINKS_NOTED_MAX)
     }
 
     /// How many blocks were reached, as far as hashes tell.

@@ -2,8 +2,8 @@
 //!
 //! Promise, to those who delete what no known tree needs: [`HearingTable::heard`] is never later than a moment of which this
 //! node knows all that the member had, and at which the member kept no head to itself; [`HearingTable::known`] is never later
-//! than a moment of which the member knows all that this node had, and had no head left that it made without knowing it. In a pool of four or more no single member can make either
-//! later than it is, except of itself.
+//! than a moment of which the member knows all that this node had, and had no head left that it made without knowing it. In a
+//! pool of four or more no single member can make either later than it is, except of itself.
 //!
 //! Through others it takes two exchanges, and their order is all that counts. What a member had when its exchange with a teller
 //! began is here once an exchange with the teller ended that began when this node had been told of the other one; what this

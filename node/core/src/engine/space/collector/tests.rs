@@ -4,7 +4,7 @@ use fsdfs_proto::ids::{NodeId, Signature, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
-use fsdfs_proto::volume::Dot;
+use fsdfs_proto::volume::{BlockLink, Dot, LinkClass};
 
 use super::*;
 use crate::engine::blocks::Gets;
@@ -205,7 +205,8 @@ fn a_volume_of_which_a_block_is_missing_keeps_everything() {
     let mut case = Case::new();
     let root = BlockId([8; 32]);
     case.stand_on(root);
-    for _ in 0..3 * MARKS_PER_GRACE {
+    // Less than the week after which a state that all deny counts as empty.
+    for _ in 0..2 * MARKS_PER_GRACE {
         case.mark(&[]);
         case.fail_gets();
     }
@@ -276,4 +277,71 @@ fn a_tenth_goes_in_a_day_and_folders_always() {
     assert!(!day.takes(cx, &due(1, BlockKind::Manifest)) && day.takes(cx, &due(1 << 40, BlockKind::Directory)));
     pass(cx, 24 * HOUR + 2_000_000);
     assert!(day.takes(cx, &due(1, BlockKind::Data)));
+}
+
+#[test]
+fn what_all_have_denied_for_a_week_stays_gone() {
+    let mut case = Case::new();
+    case.stand_on(BlockId([8; 32]));
+    let marks_of = |hours: u64| hours * MARKS_PER_GRACE / 72;
+    let is_whole = |case: &mut Case| {
+        case.mark(&[]);
+        case.fail_gets();
+        case.collector.report().expect("a mark ended").incomplete.is_empty()
+    };
+    let before = (0..marks_of(MISSING_EMPTY_HOURS)).take_while(|_| !is_whole(&mut case)).count() as u64;
+    assert!(before >= marks_of(MISSING_EMPTY_HOURS) - 1, "{before}");
+    assert!((0..2 * marks_of(72)).all(|_| is_whole(&mut case)), "the week does not begin again");
+}
+
+#[test]
+fn an_answer_to_a_mark_that_was_given_up_changes_nothing() {
+    let mut case = Case::new();
+    let state = BlockId([8; 32]);
+    case.stand_on(state);
+    case.mark(&[]);
+    let (old, outcome) = (case.collector.number, GetOutcome::NotFound { away: Vec::new(), nowhere: true });
+    case.call(|collector, parts| collector.rest(parts.cx, MARK_AGAIN_MS));
+    case.mark(&[]);
+    assert!(case.collector.number > old);
+    case.call(|collector, parts| collector.on_block(parts, old, state, &outcome));
+    assert!(matches!(&case.collector.step, CollectorStep::Marking(mark) if mark.fetched.contains_key(&state)));
+    case.fail_gets();
+    assert_eq!(case.collector.report().expect("a mark ended").missing, [state]);
+}
+
+#[test]
+fn a_mark_that_lacks_something_says_nothing_to_repair() {
+    let mut case = Case::new();
+    let renewed = case.cx.now.wall;
+    case.stand_on(BlockId([8; 32]));
+    for _ in 0..2 * MARKS_PER_GRACE {
+        case.mark(&[]);
+        case.fail_gets();
+    }
+    assert!(!case.cx.unneeded.has(GARBAGE, renewed, HOUR), "it may lie below what is missing");
+}
+
+#[test]
+fn a_mark_asks_for_no_more_links_than_it_can_look_for() {
+    let mut case = Case::new();
+    case.stand_on(BlockId([8; 32]));
+    case.mark(&[]);
+    let number = case.collector.number;
+    // The state has as many folders as it may, none of which is here.
+    let CollectorStep::Marking(mark) = &mut case.collector.step else { panic!("it waits for the state") };
+    let item = *mark.fetched.values().next().expect("it is looked for");
+    let folder = |place: u16| {
+        let mut id = [5; 32];
+        id[..2].copy_from_slice(&place.to_be_bytes());
+        BlockLink { id: BlockId(id), class: LinkClass::Tree, redundancy: Redundancy::Replicas(3) }
+    };
+    mark.walk.on_links(&item, &(0..1_500).map(folder).collect::<Vec<_>>());
+    case.call(Collector::go_on);
+    case.serve();
+    let CollectorStep::Marking(mark) = &case.collector.step else { panic!("much is missing") };
+    assert!(mark.wanted.len() < 2 * MARK_LINKS && case.collector.number == number, "{}", mark.wanted.len());
+    // Of a volume that lacks so much the rest is not looked for.
+    case.fail_gets();
+    assert_eq!(case.collector.report().expect("it ends").missing.len(), crate::limits::MISSING_LINKS_NOTED_MAX);
 }

@@ -70,7 +70,7 @@ fn what_stands_is_reached_and_what_only_earlier_states_need_is_told_apart() {
     assert_eq!(reached, [current, current, current, current, history, history, history]);
     // The states that a state names which is itself only named: the newest one says which are kept.
     assert_eq!([4, 12, 30].map(|number| walk.reach(id(number))), [None; 3]);
-    assert!(walk.incomplete().is_empty() && walk.blocks() == 7);
+    assert!(walk.missing().is_empty() && walk.blocks() == 7);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_missing_block_makes_its_volume_incomplete_and_no_other() {
     let blocks = Blocks::from([(10, vec![tree(11), leaf(1)]), (50, vec![leaf(2)])]);
     let (one, two) = (roots(&[(21, vec![tree(10)])], &[]), roots(&[(22, vec![tree(50)])], &[]));
     let (walk, _) = walk(&[(VOLUME, one), (OTHER, two)], &blocks, &[11]);
-    assert_eq!((walk.incomplete(), walk.missing()), (&[VOLUME].into(), &[id(11)].into()), "what stands is never empty");
+    assert_eq!(walk.missing(), &[(VOLUME, [id(11)].into())].into(), "what stands is never empty");
     assert_eq!(walk.reach(id(2)), Some(Reach::Current));
 }
 
@@ -101,9 +101,9 @@ fn of_an_earlier_state_what_all_denied_for_long_counts_as_empty() {
     let blocks = Blocks::from([(10, vec![leaf(1)]), (20, vec![tree(11)])]);
     let state = roots(&[(21, vec![tree(10), parent(20)])], &[]);
     let (whole, _) = walk(&[(VOLUME, state.clone())], &blocks, &[11]);
-    assert!(whole.incomplete().is_empty());
+    assert!(whole.missing().is_empty());
     let (lacks, _) = walk(&[(VOLUME, state)], &blocks, &[]);
-    assert_eq!(lacks.incomplete(), &[VOLUME].into());
+    assert!(lacks.missing().keys().eq([&VOLUME]));
 }
 
 #[test]
@@ -113,6 +113,19 @@ fn a_block_that_many_need_is_asked_for_once_and_rings_end() {
     let (_, mut asked) = walk(&[(VOLUME, roots(&[(21, vec![tree(10)])], &[]))], &blocks, &[]);
     asked.sort_unstable();
     assert_eq!(asked, [10, 11, 12]);
+}
+
+#[test]
+fn who_leaves_much_of_one_volume_out_keeps_nobody_from_looking_for_another() {
+    let mut walk = Walk::begin([7; 32], &BTreeMap::new());
+    for number in 0..2 * MISSING_LINKS_NOTED_MAX {
+        let mut id = [9; 32];
+        id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        let item = WalkItem { id: BlockId(id), volume: OTHER, reach: Reach::History, names_states: false };
+        walk.on_missing(&item, false);
+    }
+    assert_eq!(walk.missing()[&OTHER].len(), MISSING_LINKS_NOTED_MAX);
+    assert!(walk.lacks_much(OTHER) && !walk.lacks_much(VOLUME));
 }
 
 #[test]
