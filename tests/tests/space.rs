@@ -1,6 +1,8 @@
 //! Pools that run out of space, and paths that lead nowhere, as users see them.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, ensure};
 use fsdfs_tests::cluster::{PATIENCE, TestCluster, TestProgram, wait_for};
@@ -159,6 +161,26 @@ fn a_budget_ends_a_members_puts_and_says_whose_rule_it_is() -> Result<()> {
         node.wait("it to hear of the end", |status| status["member_budget_bytes"] == 0)?;
     }
     ensure!(matches!(put(2, "/again", 78)?.status.code(), Some(0 | 1)));
+    Ok(())
+}
+
+/// A sender that looks for the answer only when all is sent, as one that is slow to look does by chance.
+#[test]
+fn a_refused_upload_hears_why_however_late_it_listens() -> Result<()> {
+    let cluster = pool_of(1, "64MiB")?;
+    let mut socket = UnixStream::connect(fsdfs_node::home::socket_path(&cluster.nodes[0].home))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    // Nothing of the body is needed to refuse this.
+    let len = 16 * MIB;
+    write!(socket, "PUT /v1/files?path=no-slash HTTP/1.1\r\nHost: fsdfs\r\nContent-Length: {len}\r\n\r\n")?;
+    let part = vec![7; 1 << 16];
+    for _ in 0..len / part.len() as u64 {
+        socket.write_all(&part).context("the rest of the body")?;
+    }
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer)?;
+    ensure!(&answer == b"HTTP/1.1 400", "{}", String::from_utf8_lossy(&answer));
     Ok(())
 }
 

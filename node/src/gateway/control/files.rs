@@ -2,15 +2,17 @@
 
 use std::io;
 use std::ops::Range;
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header as http};
 use axum::response::{IntoResponse, Response};
 use fsdfs_core::seam::{EditReply, VolumeChange};
 use fsdfs_core::tree::{self, EditOutcome};
 use fsdfs_proto::control::{self, ErrorCode, WriteReply, header};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
+use tokio::time::timeout;
 
 use super::contents::{inline_bytes, with_blocks};
 use super::failure::Failure;
@@ -18,8 +20,12 @@ use super::holes::of_header;
 use super::query::RequestQuery;
 use super::range::{entity_tag, wanted};
 use super::tree::single;
-use super::{Answer, Json, Shared, convert, xattrs};
+use super::{Answer, Context, Json, Shared, convert, xattrs};
 use crate::client::{BodyError, OpenFile};
+
+/// What is left of a body that was refused is read, and thrown away, for so long: the answer is on its way, and whoever hears it ends
+/// the request.
+const UNREAD_FOR: Duration = Duration::from_secs(5);
 
 /// Stores one file. Atomic: a body that breaks off changes nothing.
 #[utoipa::path(put, path = control::route::FILES, params(
@@ -39,12 +45,26 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Answer<WriteReply> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume", "work"])?;
+    let mut body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
+    let answer = stored(&context, query.as_deref(), &headers, body.by_ref()).await;
+    if answer.is_err() {
+        // Were the connection closed with bytes unread, the sender would hear that it broke, and not why.
+        tokio::spawn(timeout(UNREAD_FOR, body.for_each(|_| future::ready(()))));
+    }
+    answer
+}
+
+async fn stored(
+    context: &Context,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<Bytes, BodyError>> + Send,
+) -> Answer<WriteReply> {
+    let query = RequestQuery::read(query, &["path", "mode", "mtime_ns", "volume", "work"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
-    let xattrs = xattrs::of_headers(&headers)?;
-    let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
-    let holes = of_header(&headers)?;
+    let xattrs = xattrs::of_headers(headers)?;
+    let holes = of_header(headers)?;
     let (size, content, mut tally) = context.client.store(volume, body, holes).await?;
     let inline_bytes = inline_bytes(&content);
     let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content }, xattrs };
