@@ -28,6 +28,7 @@ impl SwarmDriver {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let (now, mut outputs) = (self.meetings.now(), Vec::new());
+            tracing::trace!(?input, "meeting");
             self.meetings.machine.handle(now, input, &mut outputs);
             for output in outputs {
                 inputs.extend(self.do_for_meeting(output));
@@ -118,6 +119,7 @@ impl SwarmDriver {
     }
 
     fn do_for_meeting(&mut self, output: MeetOutput) -> Option<MeetInput> {
+        tracing::trace!(?output, "meeting");
         let socket = &self.meetings.socket;
         match output {
             MeetOutput::Send { to, message } => self.hub.send(to, message, None, TrafficClass::User),

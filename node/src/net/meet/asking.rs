@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{NodeId, SessionToken};
-use fsdfs_proto::message::meeting::{MeetOutcome, MeetReply, MeetRequest, RelaySession};
+use fsdfs_proto::message::meeting::{Candidate, MeetOutcome, MeetReply, MeetRequest, RelaySession};
 use fsdfs_proto::message::{Message, RequestId};
 
 use super::context::MeetContext;
@@ -45,6 +45,8 @@ struct Search {
 
 struct OpenAsk {
     request: RequestId,
+    /// Where this node may be, as the relay was told.
+    said: Vec<Candidate>,
     until: u64,
 }
 
@@ -52,6 +54,8 @@ struct OpenAsk {
 struct Offer {
     relay: NodeId,
     session: RelaySession,
+    /// As in the question.
+    said: Vec<Candidate>,
     /// There and back over the relay.
     rtt_ms: u32,
 }
@@ -145,10 +149,10 @@ impl Asking {
             }
             return;
         };
-        search.asked.insert(from, None);
+        let said = search.asked.insert(from, None).flatten().map(|ask| ask.said).unwrap_or_default();
         if let (MeetOutcome::Met, Some(session)) = (reply.outcome, reply.session) {
             let rtt_ms = cx.links.rtt_ms(from).saturating_add(reply.rtt_ms);
-            search.offers.push(Offer { relay: from, session, rtt_ms });
+            search.offers.push(Offer { relay: from, session, said, rtt_ms });
             search.choose_at.get_or_insert(cx.now + CHOOSE_AFTER);
         } else {
             search.ask_at = search.ask_at.min(cx.now + ASK_EVERY);
@@ -201,9 +205,10 @@ impl Asking {
         };
         self.last_request += 1;
         let request = self.last_request;
-        search.asked.insert(relay, Some(OpenAsk { request, until: cx.now + ASK_TIMEOUT }));
+        let (said, until) = (cx.own.to_vec(), cx.now + ASK_TIMEOUT);
+        search.asked.insert(relay, Some(OpenAsk { request, said: said.clone(), until }));
         search.ask_at = cx.now + ASK_EVERY;
-        cx.send(relay, Message::Meet(MeetRequest { request, node, candidates: cx.own.to_vec() }));
+        cx.send(relay, Message::Meet(MeetRequest { request, node, candidates: said }));
     }
 
     /// When there is something to do even if nothing happens.
@@ -246,9 +251,9 @@ impl Search {
         self.choose_at = None;
         self.offers.sort_by_key(|offer| (offer.rtt_ms, offer.relay));
         while !self.offers.is_empty() {
-            let Offer { relay, session, .. } = self.offers.remove(0);
+            let Offer { relay, session, said, .. } = self.offers.remove(0);
             let token = session.token;
-            if ends.accept(cx, relay, node, session) {
+            if ends.accept(cx, (relay, node), session, said) {
                 // Whoever was introduced has a peer that is about to dial.
                 let waits = ends.get(token).is_some_and(|end| end.introduced);
                 self.dialling = Some((token, Some(cx.now + if waits { SECOND_DIALS_AFTER } else { 0 })));

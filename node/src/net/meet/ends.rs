@@ -22,6 +22,8 @@ pub(super) struct SessionEnd {
     pub meeting: MeetingId,
     /// Where the peer may be reached.
     pub candidates: Vec<Candidate>,
+    /// Where this node may be, as the peer heard.
+    pub said: Vec<Candidate>,
     /// The peer asked for it, and is the one that dials.
     pub introduced: bool,
     /// A connection has to be in use over it until then; none once there was one.
@@ -54,11 +56,19 @@ impl SessionEnds {
         let introduced = self.0.values().filter(|end| end.introduced);
         let of_relay = introduced.clone().filter(|end| end.relay == relay).count();
         let has_room = introduced.count() < INTRODUCED_MAX && of_relay < INTRODUCED_PER_RELAY_MAX;
-        has_room && self.open(cx, (relay, peer), session, true)
+        let said = cx.own.to_vec();
+        has_room && self.open(cx, (relay, peer), session, said, true)
     }
 
-    /// A session that this node has asked for. False if the token is in use: a relay that draws them at random does not do that.
-    pub fn accept(&mut self, cx: &mut MeetContext, relay: NodeId, peer: NodeId, session: RelaySession) -> bool {
+    /// A session that this node has asked for, with these addresses of its own. False if the token is in use: a relay that draws them
+    /// at random does not do that.
+    pub fn accept(
+        &mut self,
+        cx: &mut MeetContext,
+        (relay, peer): (NodeId, NodeId),
+        session: RelaySession,
+        said: Vec<Candidate>,
+    ) -> bool {
         if let Some(end) = self.0.get_mut(&session.token) {
             // Both have asked, and the relay has introduced the peer before.
             let is_same = end.relay == relay && end.peer == peer && end.meeting == session.meeting;
@@ -67,7 +77,7 @@ impl SessionEnds {
             }
             return is_same;
         }
-        self.open(cx, (relay, peer), session, false)
+        self.open(cx, (relay, peer), session, said, false)
     }
 
     fn open(
@@ -75,6 +85,7 @@ impl SessionEnds {
         cx: &mut MeetContext,
         (relay, peer): (NodeId, NodeId),
         session: RelaySession,
+        said: Vec<Candidate>,
         introduced: bool,
     ) -> bool {
         let RelaySession { token, meeting, candidates } = session;
@@ -82,7 +93,7 @@ impl SessionEnds {
             return false;
         }
         let opening_until = Some(cx.now + OPENING_MAX);
-        self.0.insert(token, SessionEnd { peer, relay, meeting, candidates, introduced, opening_until });
+        self.0.insert(token, SessionEnd { peer, relay, meeting, candidates, said, introduced, opening_until });
         cx.push(MeetOutput::OpenPath { token, relay });
         true
     }

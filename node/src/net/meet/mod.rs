@@ -184,7 +184,7 @@ impl<C: MemberCards> Meetings<C> {
                 self.ends.release_unused(cx, node);
                 self.introductions.on_gone(cx, node);
                 cx.push(MeetOutput::Path { node, address: None, via: Some(end.relay) });
-                self.retries.begin(cx, &mut self.rounds, node, (end.meeting, end.candidates));
+                self.retries.begin(cx, &mut self.rounds, end);
                 self.lose_relay(now, node, out);
             }
         }

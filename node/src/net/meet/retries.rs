@@ -1,7 +1,7 @@
 //! Peers that are connected over a relay: when it is tried again to reach them directly.
 //!
 //! Promise: both sides knock at the same time, because the one asks the other over the relayed connection; never more often than
-//! every few seconds, whatever the other says.
+//! every few seconds, whatever the other says, but once: addresses that it learned after it had said where it may be are heard at once.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use fsdfs_proto::message::meeting::{Candidate, MeetingCandidates};
 
 use super::addresses::{is_symmetric, targets};
 use super::context::MeetContext;
+use super::ends::SessionEnd;
 use super::limits::{KNOCK_AGAIN_AFTER, KNOCK_AGAIN_TIMEOUT, ROUND_PAUSE_MIN};
 use super::rounds::Rounds;
 
@@ -29,6 +30,8 @@ struct Retry {
     tried: usize,
     /// Own addresses have changed since the last round.
     changed: bool,
+    /// The peer has said once that its addresses were others when it was met.
+    corrected: bool,
     /// When it is tried next.
     at: Option<u64>,
     last_round: u64,
@@ -37,17 +40,18 @@ struct Retry {
 }
 
 impl Retries {
-    /// The connection in use goes over a relay: it is tried at once to do without.
-    pub fn begin(
-        &mut self,
-        cx: &mut MeetContext,
-        rounds: &mut Rounds,
-        peer: NodeId,
-        (meeting, candidates): (MeetingId, Vec<Candidate>),
-    ) {
-        let (last_round, at) = (cx.now, Some(cx.now + KNOCK_AGAIN_AFTER[0]));
-        let (tried, changed, asked_at) = (0, false, None);
-        let mut retry = Retry { meeting, candidates, tried, changed, at, last_round, asked_at };
+    /// The connection in use goes over a relay: it is tried at once to do without. A node that has just come up hears where it is seen
+    /// about when it asks for its first peer, so it may have said too little; then it says so at once, and knocks again with the answer.
+    pub fn begin(&mut self, cx: &mut MeetContext, rounds: &mut Rounds, end: SessionEnd) {
+        let SessionEnd { peer, meeting, candidates, said, .. } = end;
+        let changed = said[..] != *cx.own;
+        let after = if changed { ROUND_PAUSE_MIN } else { KNOCK_AGAIN_AFTER[0] };
+        let (last_round, at, asked_at) = (cx.now, Some(cx.now + after), changed.then_some(cx.now));
+        let mut retry =
+            Retry { meeting, candidates, tried: 0, changed, corrected: false, at, last_round, asked_at };
+        if changed {
+            retry.say(cx, peer);
+        }
         retry.knock(cx, rounds, peer);
         self.0.insert(peer, retry);
     }
@@ -69,9 +73,12 @@ impl Retries {
     pub fn on_again(&mut self, cx: &mut MeetContext, rounds: &mut Rounds, from: NodeId, said: MeetingCandidates) {
         let Some(retry) = self.0.get_mut(&from).filter(|retry| retry.meeting == said.meeting) else { return };
         let is_answer = retry.asked_at.take().is_some_and(|at| cx.now < at + KNOCK_AGAIN_TIMEOUT);
-        if !is_answer && cx.now < retry.last_round + ROUND_PAUSE_HEARD {
+        let is_soon = !is_answer && cx.now < retry.last_round + ROUND_PAUSE_HEARD;
+        let corrects = is_soon && !retry.corrected && said.candidates != retry.candidates;
+        if is_soon && !corrects {
             return;
         }
+        retry.corrected |= corrects;
         retry.candidates = said.candidates;
         if !is_answer {
             retry.say(cx, from);

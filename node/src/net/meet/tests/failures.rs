@@ -158,6 +158,19 @@ fn rounds_come_later_and_later_and_at_once_when_an_address_changes() {
 }
 
 #[test]
+fn a_node_that_asks_before_it_knows_where_it_is_seen_is_reached_all_the_same() {
+    let (mut world, [a, b], _) = pair([Home::Cone, Home::Cone], &[5]);
+    // It has asked already when the relay says where it sees it.
+    let (seen, before) = (world.forget_seen(a), world.messages);
+    world.find(a, b);
+    world.run_until(world.now + 2_000, |world| world.messages > before);
+    world.remember_seen(a, seen);
+    let met = world.now;
+    world.run_until(met + 2_000, |world| world.is_direct(a, b));
+    assert!(world.is_direct(a, b), "after {} ms", world.now - met);
+}
+
+#[test]
 fn what_comes_late_or_twice_changes_nothing() {
     let (mut world, [a, b], relays) = pair(SYMMETRIC, &[5]);
     world.find(a, b);

@@ -199,6 +199,19 @@ impl World {
         self.hosts.get_mut(&id).unwrap()
     }
 
+    /// As if no other had said yet where it sees it. What was forgotten.
+    pub fn forget_seen(&mut self, id: NodeId) -> BTreeMap<NodeId, SocketAddr> {
+        let seen = std::mem::take(&mut self.host(id).seen);
+        self.tell_candidates(id);
+        seen
+    }
+
+    /// Now they say it.
+    pub fn remember_seen(&mut self, id: NodeId, seen: BTreeMap<NodeId, SocketAddr>) {
+        self.host(id).seen = seen;
+        self.tell_candidates(id);
+    }
+
     pub fn address(&self, id: NodeId) -> SocketAddr {
         self.hosts[&id].interfaces[0].0
     }
