@@ -88,8 +88,10 @@ impl Collector {
     /// The next mark is due when all holders make theirs.
     pub fn begin(&mut self, cx: &mut Context) {
         let period = period_ms(cx);
-        // By the wall, so that those who hold the same blocks judge them at about the same time.
-        let due = cx.now.mono + period - cx.now.wall % period;
+        // By the wall, so that those who hold the same blocks judge them at about the same time. The two clocks do not run quite alike:
+        // one that is due in a moment is this one.
+        let rest = period - cx.now.wall % period;
+        let due = cx.now.mono + if rest < period / 8 { rest + period } else { rest };
         self.next_at = Some(due);
         cx.timers.set(due, Timer::Collect);
     }
@@ -98,7 +100,8 @@ impl Collector {
     pub fn on_due(&mut self, parts: &mut CollectorParts<'_>) {
         match &self.step {
             CollectorStep::Idle if self.next_at.is_some_and(|at| parts.cx.now.mono >= at) => self.mark(parts),
-            CollectorStep::Idle => {}
+            // The timer was set for something that is over.
+            CollectorStep::Idle => self.next_at.into_iter().for_each(|at| parts.cx.timers.set(at, Timer::Collect)),
             CollectorStep::Marking(_) => self.go_on(parts),
             CollectorStep::Judging(Judging { pauses: true, .. }) => self.ask_copies(parts.cx),
             CollectorStep::Judging(_) => {}

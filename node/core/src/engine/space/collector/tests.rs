@@ -265,6 +265,26 @@ fn what_is_needed_after_all_is_revived() {
 }
 
 #[test]
+fn a_mark_that_begins_a_moment_too_soon_is_not_the_last() {
+    let mut case = Case::new();
+    case.mark(&[]);
+    for _ in 0..3 {
+        let before = case.collector.number;
+        // The monotonic clock runs ahead of the wall, and the mark takes a moment.
+        let due = case.collector.next_at.expect("the next one is awaited");
+        case.cx.now.wall += due - case.cx.now.mono - 1;
+        case.cx.now.mono = due;
+        while case.cx.timers.due(case.cx.now.mono).is_some() {
+            case.hear(&[]);
+            case.call(Collector::on_due);
+            pass(&mut case.cx, 1);
+            case.serve();
+        }
+        assert_eq!(case.collector.number, before + 1);
+    }
+}
+
+#[test]
 fn a_tenth_goes_in_a_day_and_folders_always() {
     let mut case = Case::new();
     let cx = &mut case.cx;
