@@ -433,12 +433,18 @@ fn list_disk(disk: &DiskHandle, after: Option<&BlockId>, max: usize) -> Option<(
         let page = index.list(after.as_ref(), wanted).map_err(|error| disk.invalidate_index(&error)).ok()?;
         let end = page.len() < wanted;
         after = page.last().map(|(id, _)| *id).or(after);
-        found.extend(page.iter().filter(|(_, entry)| entry.is_held()).map(|(id, entry)| entry.info(*id)));
+        found.extend(page.iter().filter(|(_, entry)| entry.is_whole()).map(|(id, entry)| listed(entry, *id)));
         if end {
             return Some((found, None));
         }
     }
     Some((found, after))
+}
+
+/// As the engine is told when it lists: what is condemned is a copy like others, but nobody has asked for it.
+fn listed(entry: &IndexEntry, id: BlockId) -> RecordInfo {
+    let info = entry.info(id);
+    RecordInfo { renewed: if entry.is_condemned() { 0 } else { info.renewed }, ..info }
 }
 
 /// Hours between two wall times, rounded up. A time of the future says nothing: the clock was put back since.

@@ -433,12 +433,14 @@ impl MachineStore {
     fn list(&self, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        let mut infos: BTreeMap<BlockId, &RecordInfo> = BTreeMap::new();
+        let mut infos: BTreeMap<BlockId, RecordInfo> = BTreeMap::new();
         for disk in self.disks.iter().filter(|disk| !disk.fails) {
-            let held = disk.records.range((from, Unbounded)).filter(|(_, record)| record.condemned.is_none());
-            infos.extend(held.take(max).map(|(id, record)| (*id, &record.info)));
+            for (id, record) in disk.records.range((from, Unbounded)).take(max) {
+                let renewed = if record.condemned.is_some() { 0 } else { record.info.renewed };
+                infos.insert(*id, RecordInfo { renewed, ..record.info.clone() });
+            }
         }
-        infos.into_values().take(max).cloned().collect()
+        infos.into_values().take(max).collect()
     }
 
     fn append_log(&mut self, entries: &[LogEntry]) -> bool {

@@ -8,6 +8,7 @@ use fsdfs_proto::control::{look_alike, typed_name};
 use fsdfs_proto::identity::{Card, Role, card_flag};
 use fsdfs_proto::ids::{Digest, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::{Message, RequestId};
+use fsdfs_proto::record::RecordInfo;
 use fsdfs_proto::volume::VolumeKeys;
 
 use super::event::Event;
@@ -294,6 +295,11 @@ impl Context {
     /// N of new blocks.
     pub fn copies(&self) -> u8 {
         self.facts.rules().copies
+    }
+
+    /// Whether no state needs this copy, as far as this node knows.
+    pub fn is_unneeded(&self, info: &RecordInfo) -> bool {
+        self.unneeded.has(info.id, info.renewed, self.params.hour_ms)
     }
 
     /// Takes new blocks, as its card says.

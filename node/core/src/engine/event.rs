@@ -7,7 +7,9 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
+use fsdfs_proto::record::RecordInfo;
 
+use super::unneeded::CopyNeed;
 use crate::seam::{GetOutcome, OpId, PutOutcome, Reply, Waiter};
 
 /// Something that happened on one floor and that others act upon.
@@ -33,6 +35,8 @@ pub(super) enum Event {
     GetEnded { waiter: Waiter, id: BlockId, outcome: GetOutcome },
     /// The holders of a volume's heads were asked.
     HeadsHeard { waiter: Waiter, volume: VolumeId, heard: HeardHeads },
+    /// A mark found something else of a copy here than was known.
+    CopyJudged { info: RecordInfo, need: CopyNeed },
     /// This node said that it is to be drained, or not: the command is answered when its card has followed.
     DrainChanged { op: OpId },
     /// A command is answered when everything raised before is done.

@@ -263,6 +263,7 @@ impl Engine {
                 Waiter::Query(QueryToken::Heads(query)) => self.begin_query((query, volume), heard),
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
+            Event::CopyJudged { info, need } => self.repair(|repair, parts| repair.on_judged(parts, &info, need)),
             Event::DrainChanged { op } => {
                 let report = admin::drain(&self.drain_parts(), op);
                 self.cx.raise(report);

@@ -53,7 +53,7 @@ pub enum DiskRequest {
         /// Which.
         ids: Vec<BlockId>,
     },
-    /// Records in id order.
+    /// Good copies in id order, one of each block. Of a condemned one the lease is over: `renewed` is 0.
     List {
         /// Those after this id.
         after: Option<BlockId>,

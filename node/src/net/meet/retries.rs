@@ -47,8 +47,7 @@ impl Retries {
         let changed = said[..] != *cx.own;
         let after = if changed { ROUND_PAUSE_MIN } else { KNOCK_AGAIN_AFTER[0] };
         let (last_round, at, asked_at) = (cx.now, Some(cx.now + after), changed.then_some(cx.now));
-        let mut retry =
-            Retry { meeting, candidates, tried: 0, changed, corrected: false, at, last_round, asked_at };
+        let mut retry = Retry { meeting, candidates, tried: 0, changed, corrected: false, at, last_round, asked_at };
         if changed {
             retry.say(cx, peer);
         }

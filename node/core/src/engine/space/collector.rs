@@ -9,9 +9,11 @@ use super::judge::{JudgeTerms, Verdict};
 use super::ledger::SpaceLedger;
 use super::parts::CollectorParts;
 use super::roots::roots;
-use super::walk::{Walk, WalkItem};
+use super::walk::{Reach, Walk, WalkItem};
 use crate::engine::context::Context;
+use crate::engine::event::Event;
 use crate::engine::timers::Timer;
+use crate::engine::unneeded::CopyNeed;
 use crate::facts::MemberStatus;
 use crate::limits::{
     ALONE_RUNNING_HOURS, CLOCK_OFF_MS_MAX, COLLECT_DAY_BYTES_MIN, COLLECT_DAY_PART, COLLECT_PAGE, COLLECT_PAUSE_MS,
@@ -148,7 +150,7 @@ impl Collector {
             return;
         }
         let mut items = mark.walk.next(MARK_LINKS);
-        if items.is_empty() && mark.fetched.is_empty() && mark.walk.go_on_with_history() {
+        while items.is_empty() && mark.fetched.is_empty() && mark.walk.go_on_with_earlier() {
             items = mark.walk.next(MARK_LINKS);
         }
         if !items.is_empty() {
@@ -200,8 +202,13 @@ impl Collector {
                 }
             }
             GetOutcome::NotFound { nowhere, .. } => {
-                let is_long = *nowhere && self.denied.note(cx, id, number);
-                mark.walk.on_missing(&item, is_long && item.is_history());
+                // Of a state that others have forgotten they may have deleted this long ago.
+                let counts_as_empty = match item.reach() {
+                    Reach::Current => false,
+                    Reach::History => *nowhere && self.denied.note(cx, id, number),
+                    Reach::Floor => *nowhere,
+                };
+                mark.walk.on_missing(&item, counts_as_empty);
             }
         }
         self.go_on(parts);
@@ -214,7 +221,6 @@ impl Collector {
         self.denied.keep_of(self.number);
         let heard = heard_of_all(parts);
         let cx = &mut *parts.cx;
-        cx.unneeded.forget_all(|id| walk.reach(id).is_some());
         let terms = JudgeTerms { now: cx.now.wall, began, grace_ms: grace_ms(cx), heard };
         self.step = CollectorStep::Judging(Judging {
             walk,
@@ -251,9 +257,9 @@ impl Collector {
         for copy in page {
             let verdict = judging.terms.judge(&judging.walk, copy);
             judging.ledger.add(copy, verdict);
-            // Below what is missing much seems unneeded that is not: repair must not go by it.
-            if cx.collects && judging.walk.missing().is_empty() {
-                note_need(cx, copy, verdict);
+            if cx.collects {
+                // Below what is missing much seems unneeded that is not: repair must not go by it.
+                raise_need(cx, &judging.terms, (copy, verdict), judging.walk.missing().is_empty());
             }
             let step = match verdict {
                 Verdict::Condemn => CollectStep::Condemn,
@@ -342,6 +348,7 @@ impl Collector {
 
     fn end(&mut self, cx: &mut Context) {
         let CollectorStep::Judging(judging) = std::mem::take(&mut self.step) else { return };
+        cx.unneeded.forget_gone(|id| judging.walk.reach(id).is_some());
         // It may have taken longer than from one mark to the next.
         self.begin(cx);
         let report = judging.ledger.report(&judging.walk, judging.terms.began);
@@ -406,21 +413,25 @@ impl DayBudget {
     }
 }
 
-/// Repair goes by it until the next mark.
-fn note_need(cx: &mut Context, copy: &PlacedCopy, verdict: Verdict) {
+/// Repair goes by it until the next mark. `is_whole`: what was not reached is not needed.
+fn raise_need(cx: &mut Context, terms: &JudgeTerms, (copy, verdict): (&PlacedCopy, Verdict), is_whole: bool) {
     let info = &copy.copy.info;
-    match verdict {
-        Verdict::Keep(_) | Verdict::Young | Verdict::Damaged => cx.unneeded.forget(info.id),
-        Verdict::Revive => {
-            cx.unneeded.forget(info.id);
-            // A lease that is renewed revives.
-            let renew = info.redundancies.first().copied();
-            let have = DiskRequest::Have { ids: vec![info.id], renew };
-            cx.disk(have, Waiter::Collect(CollectToken::Kept));
-        }
-        Verdict::Unheard | Verdict::Condemn | Verdict::Condemned | Verdict::Delete => {
-            cx.unneeded.note(info.id, info.renewed);
-        }
+    let need = match verdict {
+        Verdict::Damaged => return,
+        Verdict::Keep(Reach::Floor) => CopyNeed::Kept,
+        // All holders know alike how old it is, and not when it was renewed.
+        Verdict::Young if terms.is_old(copy) => CopyNeed::Kept,
+        Verdict::Keep(_) | Verdict::Young | Verdict::Revive => CopyNeed::Needed,
+        Verdict::Unheard | Verdict::Condemn | Verdict::Condemned | Verdict::Delete => CopyNeed::Unneeded,
+    };
+    if verdict == Verdict::Revive {
+        // A lease that is renewed revives.
+        let renew = info.redundancies.first().copied();
+        let have = DiskRequest::Have { ids: vec![info.id], renew };
+        cx.disk(have, Waiter::Collect(CollectToken::Kept));
+    }
+    if (is_whole || need == CopyNeed::Needed) && cx.unneeded.is_news(info.id, need) {
+        cx.raise(Event::CopyJudged { info: info.clone(), need });
     }
 }
 

@@ -51,6 +51,12 @@ impl JudgeTerms {
         }
     }
 
+    /// Whether the block was made so long ago that it would be named by now; or when the clock was ahead.
+    pub fn is_old(&self, copy: &PlacedCopy) -> bool {
+        let made = copy.copy.info.first_seen;
+        made > self.now || self.now > made.saturating_add(self.grace_of(copy.kind))
+    }
+
     /// `copy` as it is on its disk now.
     pub fn judge(&self, walk: &Walk, copy: &PlacedCopy) -> Verdict {
         let (id, grace) = (copy.copy.info.id, self.grace_of(copy.kind));

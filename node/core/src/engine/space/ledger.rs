@@ -23,7 +23,7 @@ impl SpaceLedger {
         let bytes = u64::from(copy.copy.info.len);
         let sum = match verdict {
             Verdict::Keep(Reach::Current) | Verdict::Revive => &mut self.current,
-            Verdict::Keep(Reach::History) => &mut self.history,
+            Verdict::Keep(Reach::History | Reach::Floor) => &mut self.history,
             Verdict::Young => &mut self.young,
             Verdict::Unheard => &mut self.unheard,
             Verdict::Condemn | Verdict::Condemned | Verdict::Delete => &mut self.condemned,

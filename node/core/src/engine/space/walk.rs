@@ -22,6 +22,8 @@ pub(in crate::engine) enum Reach {
     Current,
     /// From earlier states only.
     History,
+    /// From states only that no head names any more, and that this node remembers: others may remember others.
+    Floor,
 }
 
 /// A block with links whose links are wanted.
@@ -35,9 +37,9 @@ pub(super) struct WalkItem {
 }
 
 impl WalkItem {
-    /// No state that stands needs it, as far as was walked.
-    pub fn is_history(&self) -> bool {
-        self.reach == Reach::History
+    /// Why it is wanted, as far as was walked.
+    pub fn reach(&self) -> Reach {
+        self.reach
     }
 }
 
@@ -48,9 +50,12 @@ pub(super) struct Walk {
     stack: Vec<WalkItem>,
     /// What earlier states begin with, while those that stand are walked.
     history: Vec<WalkItem>,
+    /// The same of states that only this node remembers; of some of them the links are known.
+    floor: Vec<WalkItem>,
+    replaced: Vec<(WalkItem, Vec<BlockLink>)>,
     interior: BTreeMap<u128, Reach>,
-    /// Reached from states that stand, and from earlier ones.
-    leaves: [LeafSet; 2],
+    /// By [`Reach`].
+    leaves: [LeafSet; 3],
     /// Some of the blocks whose links are nowhere to be had, of each volume that is incomplete.
     missing: BTreeMap<VolumeId, BTreeSet<BlockId>>,
 }
@@ -62,20 +67,23 @@ impl Walk {
             key,
             stack: Vec::new(),
             history: Vec::new(),
+            floor: Vec::new(),
+            replaced: Vec::new(),
             interior: BTreeMap::new(),
             leaves: Default::default(),
             missing: BTreeMap::new(),
         };
         let commit = |id, volume, reach| WalkItem { id, volume, reach, names_states: true };
         for (volume, roots) in roots {
-            let known = roots.heads.iter().map(|commit| (commit, Reach::Current));
-            for ((id, links), reach) in known.chain(roots.replaced.iter().map(|commit| (commit, Reach::History))) {
-                let item = commit(*id, *volume, reach);
+            for (id, links) in &roots.heads {
+                let item = commit(*id, *volume, Reach::Current);
                 if walk.visit(&item) {
                     walk.on_links(&item, links);
                 }
             }
-            walk.history.extend(roots.floor.iter().map(|id| commit(*id, *volume, Reach::History)));
+            let replaced = roots.replaced.iter();
+            walk.replaced.extend(replaced.map(|(id, links)| (commit(*id, *volume, Reach::Floor), links.clone())));
+            walk.floor.extend(roots.floor.iter().map(|id| commit(*id, *volume, Reach::Floor)));
         }
         walk
     }
@@ -92,11 +100,20 @@ impl Walk {
         items
     }
 
-    /// Those that stand are walked, and nothing of them is handed out: goes on with what earlier states need besides. False: there is
-    /// nothing.
-    pub fn go_on_with_history(&mut self) -> bool {
+    /// Those that stand are walked, and nothing of them is handed out: goes on with what earlier states need besides, and then with what
+    /// this node remembers. False: there is nothing.
+    pub fn go_on_with_earlier(&mut self) -> bool {
         debug_assert!(self.stack.is_empty(), "what stands comes first");
-        self.stack = std::mem::take(&mut self.history);
+        if !self.history.is_empty() {
+            self.stack = std::mem::take(&mut self.history);
+            return true;
+        }
+        for (item, links) in std::mem::take(&mut self.replaced) {
+            if self.visit(&item) {
+                self.on_links(&item, &links);
+            }
+        }
+        self.stack.append(&mut self.floor);
         !self.stack.is_empty()
     }
 
@@ -119,6 +136,7 @@ impl Walk {
             match link.class {
                 LinkClass::Tree => self.stack.push(next),
                 // One step: which states are kept stands in the newest one.
+                LinkClass::Parent if item.names_states && item.reach == Reach::Floor => self.floor.push(next),
                 LinkClass::Parent if item.names_states => self.history.push(WalkItem { reach: Reach::History, ..next }),
                 LinkClass::Parent => {}
                 LinkClass::Leaf | LinkClass::Stripe => {
@@ -145,18 +163,21 @@ impl Walk {
     pub fn reach(&self, id: BlockId) -> Option<Reach> {
         let key = self.key_of(id);
         let interior = self.interior.get(&key).copied();
-        let leaf =
-            [Reach::Current, Reach::History].into_iter().find(|reach| self.leaves[*reach as usize].has(key as u64));
+        let all = [Reach::Current, Reach::History, Reach::Floor];
+        let leaf = all.into_iter().find(|reach| self.leaves[*reach as usize].has(key as u64));
         [interior, leaf].into_iter().flatten().min()
     }
 
     /// The walk is over.
     pub fn seal(&mut self) {
-        debug_assert!(self.stack.is_empty() && self.history.is_empty(), "all was looked at");
-        let [current, history] = &mut self.leaves;
+        let is_over = self.stack.is_empty() && self.history.is_empty() && self.floor.is_empty();
+        debug_assert!(is_over && self.replaced.is_empty(), "all was looked at");
+        let [current, history, floor] = &mut self.leaves;
         current.sort();
         history.0.retain(|key| !current.has(*key));
         history.sort();
+        floor.0.retain(|key| !current.has(*key) && !history.has(*key));
+        floor.sort();
     }
 
     /// Some of what is missing, of each volume that is incomplete.

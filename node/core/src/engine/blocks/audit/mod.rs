@@ -153,7 +153,9 @@ impl Audits {
         (id, expected): (BlockId, Digest),
         reply: &AuditReply,
     ) -> bool {
-        if reply.outcome == FetchOutcome::No && !is_assigned(cx, from, id) {
+        // What no state needs it may have deleted, as this node will.
+        let may_be_gone = !is_assigned(cx, from, id) || cx.unneeded.is_apart(id);
+        if reply.outcome == FetchOutcome::No && may_be_gone {
             return self.forget_subject(cx, from, id);
         }
         let verdict = match (reply.outcome, reply.proof) {

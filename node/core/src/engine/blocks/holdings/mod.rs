@@ -139,6 +139,15 @@ impl Holdings {
         touched
     }
 
+    /// A copy that is here is compared from now on, or no more. With whom there is something else to compare now.
+    pub fn on_need_changed(&mut self, cx: &Context, info: &RecordInfo, is_compared: bool) -> Vec<NodeId> {
+        let record = HeldRecord::of(info);
+        if let Some(count) = self.count.as_mut().filter(|count| count.counted_to.is_some_and(|to| info.id <= to)) {
+            count.tables.change_shared(cx, &record, is_compared);
+        }
+        self.tables.as_mut().map(|tables| tables.change_shared(cx, &record, is_compared)).unwrap_or_default()
+    }
+
     /// A node that is to hold nothing says what is left of it, and that has to be true.
     fn doubt(&mut self, id: BlockId, before: Option<HeldRecord>, after: Option<HeldRecord>) {
         let Some(tables) = self.tables.as_mut().filter(|tables| tables.hears_all) else { return };
@@ -223,7 +232,7 @@ impl Holdings {
 
 /// Of what lists name, too.
 fn held(copy: Option<&DiskCopy>) -> Option<HeldRecord> {
-    copy.filter(|copy| copy.state == CopyState::Held).map(|copy| HeldRecord::of(&copy.info))
+    copy.filter(|copy| copy.state != CopyState::Damaged).map(|copy| HeldRecord::of(&copy.info))
 }
 
 #[cfg(test)]
@@ -269,6 +278,8 @@ mod tests {
         assert_eq!(bytes(&holdings), 5);
         change((&cx, &mut holdings), copy(1, 10, CopyState::Damaged), copy(1, 10, CopyState::Held));
         change((&cx, &mut holdings), copy(2, 5, CopyState::Held), copy(2, 5, CopyState::Condemned { since: 1 }));
+        assert_eq!(bytes(&holdings), 15, "it is there until it is deleted");
+        change((&cx, &mut holdings), copy(2, 5, CopyState::Condemned { since: 1 }), None);
         assert_eq!(bytes(&holdings), 10);
         change((&cx, &mut holdings), copy(1, 10, CopyState::Held), None);
         assert!(holdings.charged().is_empty());

@@ -112,22 +112,56 @@ impl PairTables {
     pub fn change(&mut self, cx: &Context, record: &HeldRecord, comes: bool) -> Vec<NodeId> {
         debug_assert_eq!(self.map, cx.map_digest, "placed under the same map as all others");
         match assigned(cx, record) {
-            Assigned::Here(redundancy, others) => {
-                let change = if comes { PairTable::add } else { PairTable::take };
-                for node in &others {
-                    if let Some(table) = self.tables.get_mut(node) {
-                        change(table, record.id, redundancy);
-                    }
-                }
-                self.change_set(&others, record.len, comes);
-                others
-            }
+            Assigned::Here(..) if cx.unneeded.is_apart(record.id) => Vec::new(),
+            Assigned::Here(redundancy, others) => self.change_here(record, (redundancy, others), comes),
             Assigned::Elsewhere(assigned) => {
                 self.change_elsewhere(record, assigned, comes);
                 Vec::new()
             }
             Assigned::Nowhere => Vec::new(),
         }
+    }
+
+    /// A record that is here is compared with those who are assigned it, too, or no more. Whose tables it is in.
+    pub fn change_shared(&mut self, cx: &Context, record: &HeldRecord, is_compared: bool) -> Vec<NodeId> {
+        match assigned(cx, record) {
+            Assigned::Here(redundancy, others) => self.change_here(record, (redundancy, others), is_compared),
+            Assigned::Elsewhere(_) => {
+                if is_compared {
+                    self.offer_again(record);
+                }
+                Vec::new()
+            }
+            Assigned::Nowhere => Vec::new(),
+        }
+    }
+
+    /// What others said of a block that nothing needed counts no more: they may have declined it for that.
+    fn offer_again(&mut self, record: &HeldRecord) {
+        if let Some(block) = self.elsewhere.get_mut(&record.id) {
+            if block.is_settled() {
+                self.unsettled.add(block.len);
+            }
+            (block.said, block.is_covered) = (Vec::new(), false);
+        } else if self.is_handed_over(record.id) {
+            self.doubt(record.len);
+        }
+    }
+
+    fn change_here(
+        &mut self,
+        record: &HeldRecord,
+        (redundancy, others): (Redundancy, Vec<NodeId>),
+        comes: bool,
+    ) -> Vec<NodeId> {
+        let change = if comes { PairTable::add } else { PairTable::take };
+        for node in &others {
+            if let Some(table) = self.tables.get_mut(node) {
+                change(table, record.id, redundancy);
+            }
+        }
+        self.change_set(&others, record.len, comes);
+        others
     }
 
     fn change_elsewhere(&mut self, record: &HeldRecord, assigned: usize, comes: bool) {

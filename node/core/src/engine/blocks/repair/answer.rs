@@ -22,6 +22,11 @@ pub(super) fn is_shared(cx: &Context, node: NodeId, info: &RecordInfo) -> bool {
     [cx.me, node].iter().all(|both| holders.iter().any(|holder| holder.node == *both))
 }
 
+/// And heads need it: the sums are of such.
+pub(super) fn is_compared(cx: &Context, node: NodeId, info: &RecordInfo) -> bool {
+    !cx.unneeded.is_apart(info.id) && is_shared(cx, node, info)
+}
+
 /// What is said about this node's sums.
 pub(super) fn prints_reply(cx: &Context, holdings: &Holdings, from: NodeId, asked: &PrintsRequest) -> PrintsReply {
     let (request, map) = (asked.request, cx.map_digest);
@@ -83,9 +88,11 @@ pub(super) fn holdings_reply(
     for info in infos.iter().filter(|info| info.id <= asked.to && is_shared(cx, from, info)) {
         let redundancy = HeldRecord::of(info).redundancy.expect("what is shared was asked for");
         match named.get(&table.pair_key().print(info.id, redundancy).short()) {
+            // What this node is about to delete it has still.
             Some(place) => {
                 found.insert(*place);
             }
+            None if cx.unneeded.is_apart(info.id) => {}
             None => reply.items.push(holding(cx, info)),
         }
     }
@@ -106,6 +113,6 @@ pub(super) fn holding(cx: &Context, info: &RecordInfo) -> Holding {
         age_ms: age_ms(info.first_seen),
         lease_ms: age_ms(info.renewed),
         receipt: receipt_of(cx, info),
-        flags: if cx.unneeded.has(info.id, info.renewed, cx.params.hour_ms) { Holding::UNNEEDED } else { 0 },
+        flags: if cx.is_unneeded(info) { Holding::UNNEEDED } else { 0 },
     }
 }

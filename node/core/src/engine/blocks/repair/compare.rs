@@ -14,6 +14,7 @@ use fsdfs_proto::message::{IDS_MAX, Message};
 use fsdfs_proto::record::RecordInfo;
 
 use super::answer::{CLASS_ASSIGNED, is_shared};
+use super::pulls::is_unneeded;
 use crate::engine::blocks::holdings::{HeldRecord, PairTables, ROOT, before, child_of, last_of};
 use crate::engine::context::Context;
 use crate::limits::{
@@ -29,7 +30,7 @@ pub(super) struct Comparisons {
     due: BTreeMap<NodeId, u64>,
     /// At most one with each.
     open: BTreeMap<NodeId, OpenComparison>,
-    /// This node's sum when the other one had the same.
+    /// This node's sum when the other one had the same, but for what it has still and no state needs.
     equal: BTreeMap<NodeId, IdPrint>,
     /// Both sums when they differed last, and the pause since: if nothing changes it doubles.
     differed: BTreeMap<NodeId, (IdPrint, IdPrint, u64)>,
@@ -54,6 +55,8 @@ struct OpenComparison {
     ids_under_way: usize,
     /// Something was found that one of the two lacks.
     found: bool,
+    /// And it may be needed.
+    lacks: bool,
     /// What is so new that it may be on its way still.
     young: YoungBlocks,
     /// The same of the comparison before.
@@ -83,7 +86,7 @@ pub(super) struct Differences {
     pub lacking_there: Vec<RecordInfo>,
     /// Both hold these.
     pub common: Vec<BlockId>,
-    /// Whether the two have turned out to hold the same.
+    /// Whether the two have turned out to hold the same, as far as it is needed.
     pub is_equal: bool,
     /// The sums differ and the lists do not: this node's own may be wrong.
     pub is_drift: bool,
@@ -236,6 +239,7 @@ impl Comparisons {
             found.lacking_there = lacking_there;
             return found;
         }
+        // All that is here, compared or not: the other one is not to name what this node has.
         let print = |info: &RecordInfo| {
             let redundancy = HeldRecord::of(info).redundancy.expect("what is shared was asked for");
             table.pair_key().print(info.id, redundancy).short()
@@ -276,9 +280,10 @@ impl Comparisons {
         let (mut lacking_there, mut common) = (Vec::new(), Vec::new());
         for (place, info) in own.iter().enumerate().filter(|(_, info)| info.id <= looked_to) {
             match (lacks.contains(&place), items.contains_key(&info.id)) {
-                (false, _) => common.push(info.id),
+                (false, _) if !cx.unneeded.is_apart(info.id) => common.push(info.id),
                 (true, false) => lacking_there.push(info.clone()),
-                (true, true) => {}
+                (true, true) => open.lacks = true,
+                _ => {}
             }
         }
         let greater = |item: &Holding| {
@@ -290,6 +295,8 @@ impl Comparisons {
         let lacking_here: Vec<Holding> =
             lacking_here.into_iter().filter(|item| open.is_ripe((cx, from), item.id, item.lease_ms)).collect();
         open.found |= !lacking_here.is_empty();
+        let lacking_here: Vec<Holding> = lacking_here.into_iter().filter(|item| !is_unneeded(cx, item)).collect();
+        open.lacks |= !lacking_here.is_empty();
         let end = self.go_on(cx, tables, from);
         Differences { lacking_here, lacking_there, common, ..end }
     }
@@ -339,7 +346,11 @@ impl Comparisons {
             return Differences { is_equal: !was_equal && self.is_equal(tables, node), ..Differences::default() };
         }
         debug_assert!(open.under_way == 0, "all questions are answered");
-        self.equal.remove(&node);
+        let was_equal = self.is_equal(tables, node);
+        match open.found && !open.lacks && !open.unripe {
+            true => self.equal.insert(node, own),
+            false => self.equal.remove(&node),
+        };
         let before = self.differed.get(&node).filter(|(before, after, _)| (*before, *after) == (own, theirs));
         let pause = before.map_or(COMPARE_AGAIN_MS, |(_, _, pause)| (pause * 2).min(COMPARE_PERIOD_MS));
         self.differed.insert(node, (own, theirs, pause));
@@ -347,7 +358,7 @@ impl Comparisons {
         self.due.insert(node, at + tiebreak(cx, node));
         let is_drift = !open.found && !open.unripe;
         self.young.insert(node, open.young);
-        Differences { is_drift, ..Differences::default() }
+        Differences { is_equal: !was_equal && self.is_equal(tables, node), is_drift, ..Differences::default() }
     }
 
     /// The other one cannot compare now, or has another map; facts are exchanged meanwhile.
@@ -372,12 +383,13 @@ impl OpenComparison {
         }
     }
 
-    /// Without those that are so new that they may be on their way.
+    /// Without those that are not compared, and those that are so new that they may be on their way.
     fn ripe(&mut self, cx: &Context, with: NodeId, lacking: Vec<RecordInfo>) -> Vec<RecordInfo> {
         let lease_ms = |info: &RecordInfo| cx.now.wall.saturating_sub(info.renewed);
-        let ripe: Vec<RecordInfo> =
-            lacking.into_iter().filter(|info| self.is_ripe((cx, with), info.id, lease_ms(info))).collect();
+        let compared = lacking.into_iter().filter(|info| !cx.unneeded.is_apart(info.id));
+        let ripe: Vec<RecordInfo> = compared.filter(|info| self.is_ripe((cx, with), info.id, lease_ms(info))).collect();
         self.found |= !ripe.is_empty();
+        self.lacks |= !ripe.is_empty();
         ripe
     }
 

@@ -28,7 +28,7 @@ use fsdfs_proto::message::{Message, Possession, Redundancy};
 use fsdfs_proto::record::RecordInfo;
 use fsdfs_proto::signed::Signed;
 
-use self::answer::{begin_holdings, holdings_reply, is_shared, prints_reply};
+use self::answer::{begin_holdings, holdings_reply, is_compared, prints_reply};
 use self::compare::{Comparisons, Differences};
 use self::offers::{OfferOutcomes, Offers};
 use self::pass::RecordPasses;
@@ -39,11 +39,14 @@ use super::{Holdings, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
+use crate::engine::unneeded::CopyNeed;
 use crate::limits::{
     COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, ELSEWHERE_MAX, OFFER_AGAIN_MS, PLACE_AGAIN_MS,
     PLACE_BLOCK_MS, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, SAMPLE_RECORDS,
 };
-use crate::seam::{BlockPayload, CopyChange, DiskRequest, ReadDone, RepairToken, ServeToken, Waiter, WriteDone};
+use crate::seam::{
+    BlockPayload, CopyChange, CopyState, DiskRequest, ReadDone, RepairToken, ServeToken, Waiter, WriteDone,
+};
 
 pub(in crate::engine) use self::parts::RepairParts;
 
@@ -144,14 +147,50 @@ impl Repair {
 
     /// Copies came, went or turned out to be damaged.
     pub fn on_changed(&mut self, parts: &mut RepairParts<'_>, change: &CopyChange) {
+        self.note_renewal(parts, change);
         for node in parts.holdings.on_changed(parts.cx, change) {
             self.comparing.on_changed(parts.cx, node);
+        }
+        if let Some(gone) = change.before.as_ref().filter(|_| change.after.is_none()) {
+            parts.cx.unneeded.on_gone(gone.info.id);
         }
         if let Some(id) = change.held_now() {
             self.pulls.on_held(id);
         }
         if parts.holdings.take_doubt() {
             self.passes.count_in(parts.cx, REPAIR_DELAY_MS);
+        }
+        self.wake(parts.cx, Some(parts.holdings));
+    }
+
+    /// Somebody asked for a copy that no state needed: it will be needed. And what is deleted is known to be gone.
+    fn note_renewal(&mut self, parts: &mut RepairParts<'_>, change: &CopyChange) {
+        let [before, after] =
+            [&change.before, &change.after].map(|copy| copy.as_ref().filter(|copy| copy.state != CopyState::Damaged));
+        match (before, after) {
+            (None, Some(copy)) => parts.cx.unneeded.on_new(copy.info.id),
+            (Some(before), Some(copy)) if copy.state == CopyState::Held && before.info.renewed < copy.info.renewed => {
+                self.on_judged(parts, &before.info, CopyNeed::Needed);
+            }
+            _ => {}
+        }
+    }
+
+    /// A mark found something else of a copy than was known.
+    pub fn on_judged(&mut self, parts: &mut RepairParts<'_>, info: &RecordInfo, need: CopyNeed) {
+        let was_compared = !parts.cx.unneeded.is_apart(info.id);
+        parts.cx.unneeded.note(info, need);
+        let is_compared = !parts.cx.unneeded.is_apart(info.id);
+        if was_compared != is_compared {
+            for node in parts.holdings.on_need_changed(parts.cx, info, is_compared) {
+                self.comparing.on_changed(parts.cx, node);
+            }
+            if is_compared && parts.holdings.has_elsewhere() {
+                self.passes.place_in(parts.cx, REPAIR_DELAY_MS);
+            }
+        }
+        if !is_compared {
+            parts.log.note(info.id, None);
         }
         self.wake(parts.cx, Some(parts.holdings));
     }
@@ -278,7 +317,7 @@ impl Repair {
             RepairToken::Sample { of } => {
                 // It may hold something else by now, and then it has not said that it holds these.
                 let is_equal = parts.holdings.tables().is_some_and(|tables| self.comparing.is_equal(tables, of));
-                let shared = infos.iter().filter(|info| is_equal && is_shared(parts.cx, of, info));
+                let shared = infos.iter().filter(|info| is_equal && is_compared(parts.cx, of, info));
                 let claimed: Vec<BlockId> = shared.map(|info| info.id).collect();
                 parts.audits.on_claims(parts.cx, of, claimed.into_iter());
             }

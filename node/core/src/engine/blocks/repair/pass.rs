@@ -141,7 +141,7 @@ fn place(parts: &mut RepairParts<'_>, comparing: &Comparisons, offers: &mut Offe
     };
     let missing = holders.iter().filter(is_missing).count();
     let is_first = !holders[..place].iter().any(|node| is_there(node) && comparing.is_equal(tables, *node));
-    if missing == 0 || !is_first {
+    if missing == 0 || !is_first || cx.unneeded.is_apart(info.id) {
         return;
     }
     let can_keep = |holder: &&BlockHolder| cx.is_holder(holder.node) && cx.responsive(holder.node);

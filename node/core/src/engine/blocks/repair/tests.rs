@@ -17,6 +17,7 @@ use crate::limits::{COMPARE_PERIOD_MS, COMPARE_SETTLED_MS};
 use crate::seam::{CopyState, DiskCopy, Effect, Token, TrafficClass};
 
 mod elsewhere;
+mod judged;
 mod large;
 mod leaving;
 

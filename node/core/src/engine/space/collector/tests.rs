@@ -67,7 +67,13 @@ impl Case {
 
     fn call<T>(&mut self, call: impl FnOnce(&mut Collector, &mut CollectorParts<'_>) -> T) -> T {
         let Self { cx, gets, heads, floor, presence, collector, .. } = self;
-        call(collector, &mut CollectorParts { cx, gets, heads, floor, presence })
+        let done = call(collector, &mut CollectorParts { cx, gets, heads, floor, presence });
+        for event in cx.take_events() {
+            if let Event::CopyJudged { info, need } = event {
+                cx.unneeded.note(&info, need);
+            }
+        }
+        done
     }
 
     /// Hears the others, whose clocks are like this one's, but for those that are away.

@@ -44,10 +44,10 @@ fn walk(roots: &[(VolumeId, VolumeRoots)], blocks: &Blocks, empty: &[u8]) -> (Wa
             asked.push(number);
             match blocks.get(&number) {
                 Some(links) => walk.on_links(item, links),
-                None => walk.on_missing(item, empty.contains(&number) && item.is_history()),
+                None => walk.on_missing(item, empty.contains(&number) && item.reach() != Reach::Current),
             }
         }
-        if items.is_empty() && !walk.go_on_with_history() {
+        if items.is_empty() && !walk.go_on_with_earlier() {
             walk.seal();
             return (walk, asked);
         }
@@ -83,7 +83,10 @@ fn states_of_the_floor_name_states_too_even_if_a_head_had_named_them() {
     ]);
     let named = roots(&[(21, vec![parent(20)])], &[20]);
     let (walk, asked) = walk(&[(VOLUME, named)], &blocks, &[]);
-    assert_eq!(walk.reach(id(4)), Some(Reach::History));
+    assert_eq!(
+        [20, 3, 30, 4].map(|number| walk.reach(id(number))),
+        [Some(Reach::History), Some(Reach::History), Some(Reach::Floor), Some(Reach::Floor),]
+    );
     assert_eq!(asked.iter().filter(|number| **number == 11).count(), 1, "{asked:?}");
 }
 
