@@ -43,6 +43,9 @@ struct CommandLine {
     /// All of them lie in this way: lying, flooding, poisoning or forging.
     #[arg(long, value_parser = way, requires = "hostile")]
     way: Option<HostileWay>,
+    /// Homes delete what no state needs, as those of a crowd do always; without it they only say what they would delete.
+    #[arg(long, requires = "household")]
+    collect: bool,
     /// End faults and operations after so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "seed")]
     until: Option<u64>,
@@ -146,7 +149,7 @@ impl CommandLine {
         let shape = if self.household { RunShape::household(seed) } else { RunShape::of(seed) };
         let nodes = self.nodes.unwrap_or(shape.nodes);
         let minutes = self.minutes.unwrap_or(shape.minutes);
-        RunShape { nodes, minutes, hostile, way: self.way, ..shape }
+        RunShape { nodes, minutes, hostile, way: self.way, collects: self.collect || shape.collects, ..shape }
     }
 
     fn cut(&self) -> RunCut {

@@ -125,8 +125,12 @@ impl RunReport {
     }
 
     fn replay(&self) -> String {
-        let RunShape { seed, kind, nodes, minutes, hostile, way, .. } = self.shape;
-        let kind = if kind == RunKind::Household { " --household" } else { "" };
+        let RunShape { seed, kind, nodes, minutes, hostile, way, collects, .. } = self.shape;
+        let kind = match (kind, collects) {
+            (RunKind::Crowded, _) => "",
+            (RunKind::Household, false) => " --household",
+            (RunKind::Household, true) => " --household --collect",
+        };
         let cut = self.cut.options();
         let lying = if hostile > 0 { format!(" --hostile {hostile}") } else { String::new() };
         let way = way.map(|way| format!(" --way {way:?}").to_lowercase()).unwrap_or_default();

@@ -3,54 +3,101 @@
 //! Judged at the moment of the deletion against what there is anywhere: the block is in no tree that stands on some machine, told to
 //! others or not, and in none that such a head names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::volume::{LinkClass, header};
 
 use crate::checkers::history::VolumeHistory;
 use crate::checkers::safety::current_of;
 use crate::checkers::storage::StorageModel;
+use crate::world::HOUR_MS;
 use crate::world::MachineId;
+use crate::world::queue::{MS, Micros};
 
-/// See the module.
+/// A head that one machine keeps to itself for longer names states that the ladder may have left behind meanwhile.
+const NAMES_FOR: Micros = 24 * HOUR_MS * MS;
+
+/// The trees of all heads that stand on a machine of some member, and of the states that these name: each block with such a state, and
+/// whose it is. Who is no member any more is waited for by nobody: what only it knows is lost with it.
 #[derive(Debug, Default)]
-pub struct DeletionChecker {
-    /// What some state needs, as of so many heads in all logs.
-    needed: BTreeSet<BlockId>,
-    as_of: Option<usize>,
+pub struct NeededBlocks {
+    by_block: BTreeMap<BlockId, (BlockId, MachineId)>,
+    as_of: Option<AsOf>,
 }
 
-impl DeletionChecker {
-    /// A copy was deleted.
+/// What it depends on.
+#[derive(Debug, PartialEq, Eq)]
+struct AsOf {
+    /// The hour of history.
+    hour: u64,
+    /// How many heads there are in all logs.
+    heads: usize,
+    members: BTreeSet<NodeId>,
+}
+
+impl NeededBlocks {
+    /// A machine that knows of these members deleted its copy.
     pub fn on_collected(
         &mut self,
-        machine: MachineId,
-        block: BlockId,
-        storage: &StorageModel,
-        history: &VolumeHistory,
+        at: Micros,
+        (machine, block): (MachineId, BlockId),
+        members: &BTreeSet<NodeId>,
+        (storage, history): (&StorageModel, &VolumeHistory),
     ) -> Option<String> {
-        let logged = storage.machines().map(|machine| storage.heads_logged(machine).len()).sum();
-        if self.as_of != Some(logged) {
-            (self.needed, self.as_of) = (needed(storage, history), Some(logged));
+        let needed = self.of(at, members, (storage, history)).get(&block);
+        let (commit, on) = needed.copied().filter(|_| !storage.lies(machine))?;
+        let (block, commit) = (block.short(), commit.short());
+        Some(format!("node {machine} deleted its copy of {block}, which {commit} needs, a state on node {on}"))
+    }
+
+    /// As of now. Of the heads of one member alone all that they name counts.
+    pub fn of(
+        &mut self,
+        at: Micros,
+        members: &BTreeSet<NodeId>,
+        (storage, history): (&StorageModel, &VolumeHistory),
+    ) -> &BTreeMap<BlockId, (BlockId, MachineId)> {
+        let heads = storage.machines().map(|machine| storage.heads_logged(machine).len()).sum();
+        let as_of = AsOf { hour: at / (HOUR_MS * MS), heads, members: members.clone() };
+        if self.as_of.as_ref() != Some(&as_of) {
+            (self.by_block, self.as_of) = (needed(at, members, storage, history), Some(as_of));
         }
-        let is_wrong = self.needed.contains(&block) && !storage.lies(machine);
-        is_wrong.then(|| format!("node {machine} deleted its copy of {block:?}, which a state needs"))
+        &self.by_block
     }
 }
 
-/// The trees of all heads that stand on some machine, and of the states that these name.
-fn needed(storage: &StorageModel, history: &VolumeHistory) -> BTreeSet<BlockId> {
-    let machines = storage.machines().filter(|machine| !storage.lies(*machine) && !storage.is_gone(*machine));
-    let standing: BTreeSet<BlockId> = machines
-        .flat_map(|machine| current_of(history.states(storage.heads_logged(machine)).into_iter().collect()))
-        .collect();
-    let named = |commit: &BlockId| {
-        let links = history.block(*commit).and_then(|block| header(block.bytes()).ok()).map(|found| found.links);
+fn needed(
+    at: Micros,
+    members: &BTreeSet<NodeId>,
+    storage: &StorageModel,
+    history: &VolumeHistory,
+) -> BTreeMap<BlockId, (BlockId, MachineId)> {
+    let counts = |machine: &MachineId| {
+        members.contains(&storage.node_of(*machine)) && !storage.lies(*machine) && !storage.is_gone(*machine)
+    };
+    let mut standing: BTreeMap<BlockId, Vec<MachineId>> = BTreeMap::new();
+    for machine in storage.machines().filter(counts) {
+        for commit in current_of(history.states(storage.heads_logged(machine)).into_iter().collect()) {
+            standing.entry(commit).or_default().push(machine);
+        }
+    }
+    let named = |commit: BlockId| {
+        let links = history.block(commit).and_then(|block| header(block.bytes()).ok()).map(|found| found.links);
         links.unwrap_or_default().into_iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id)
     };
-    let named: Vec<BlockId> = standing.iter().flat_map(named).collect();
-    let all: BTreeSet<BlockId> = standing.into_iter().chain(named).collect();
-    let trees = all.iter().flat_map(|commit| history.tree_of(*commit).into_keys());
-    trees.chain(all.iter().copied()).collect()
+    let mut states = BTreeMap::new();
+    for (commit, machines) in standing {
+        states.insert(commit, machines[0]);
+        if machines.len() > 1 || members.len() == 1 || history.made_since(commit, at.saturating_sub(NAMES_FOR)) {
+            for named in named(commit) {
+                states.entry(named).or_insert(machines[0]);
+            }
+        }
+    }
+    let below = |(commit, machine): (&BlockId, &MachineId)| {
+        let (commit, machine) = (*commit, *machine);
+        history.tree_of(commit).into_keys().chain([commit]).map(move |block| (block, (commit, machine)))
+    };
+    states.iter().flat_map(below).collect()
 }

@@ -1,11 +1,12 @@
 //! Honest: what owners are told about copies is never better than it is, for the copies that were asked about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::report::BlockAssurance;
 use fsdfs_proto::ids::Digest;
 use fsdfs_proto::message::repair::AssuredState;
 
+use crate::checkers::deletion::NeededBlocks;
 use crate::checkers::history::VolumeHistory;
 use crate::checkers::storage::StorageModel;
 use crate::world::observed::OwnStatus;
@@ -49,8 +50,8 @@ impl HonestyChecker {
         &mut self,
         at: Micros,
         said: &OwnStatus,
-        storage: &StorageModel,
-        history: &VolumeHistory,
+        (storage, history): (&StorageModel, &VolumeHistory),
+        needed: &mut NeededBlocks,
     ) -> Option<String> {
         let is_green = said.pending == 0 && !said.running && said.least.is_none_or(|least| least >= 0);
         let first_seen = *self.maps.entry(said.map).or_insert(at);
@@ -63,7 +64,11 @@ impl HonestyChecker {
             let is_asked = machines.iter().all(in_touch) && machines.iter().all(|machine| !storage.lies(*machine));
             let lacking = machines.iter().find(|machine| !storage.believes(**machine, *block));
             let is_old = history.block(*block).is_some() && !history.made_since(*block, at - COMPARED_WITHIN);
-            if let (true, Some(lacking)) = (is_asked && is_old, lacking) {
+            if let (true, Some(lacking)) = (is_asked && is_old, lacking)
+                && needed
+                    .of(at, &BTreeSet::from([storage.node_of(said.machine)]), (storage, history))
+                    .contains_key(block)
+            {
                 return Some(format!(
                     "node {} says that nothing is missing, and {} is not on node {lacking}",
                     said.machine,

@@ -26,7 +26,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
 use self::ageing::AgeingChecker;
-use self::deletion::DeletionChecker;
+use self::deletion::NeededBlocks;
 use self::harm::HarmChecker;
 use self::history::VolumeHistory;
 use self::honesty::HonestyChecker;
@@ -80,8 +80,8 @@ pub struct Checkers {
     pub harm: HarmChecker,
     /// What gave way.
     pub removal: RemovalChecker,
-    /// What was collected.
-    pub deletion: DeletionChecker,
+    /// What states need.
+    pub needed: NeededBlocks,
     /// What repair moves.
     pub thrift: ThriftChecker,
     /// What owners are told of copies.
@@ -105,7 +105,7 @@ impl Checkers {
             presence: PresenceChecker::default(),
             harm: HarmChecker::default(),
             removal: RemovalChecker::default(),
-            deletion: DeletionChecker::default(),
+            needed: NeededBlocks::default(),
             thrift: ThriftChecker::default(),
             honesty: HonestyChecker::default(),
             ageing: AgeingChecker::default(),
@@ -189,8 +189,8 @@ impl Checkers {
                 let wrong = self.removal.evicted_by(at, (machine, block), &assigned, &self.storage);
                 self.fail_all(at, "removal", wrong);
             }
-            Observed::CopyCollected { machine, block } => {
-                let wrong = self.deletion.on_collected(machine, block, &self.storage, &self.history);
+            Observed::CopyCollected { machine, block, members } => {
+                let wrong = self.needed.on_collected(at, (machine, block), &members, (&self.storage, &self.history));
                 self.fail_all(at, "deletion", wrong);
             }
             Observed::DisksReplaced { machine, copies } => {
@@ -262,7 +262,7 @@ impl Checkers {
             Observed::StatusAnswered { op, said } => {
                 self.promises.command_ended(op);
                 self.liveness.command_ended(op);
-                let wrong = self.honesty.status(at, &said, &self.storage, &self.history);
+                let wrong = self.honesty.status(at, &said, (&self.storage, &self.history), &mut self.needed);
                 self.fail_all(at, "honest", wrong);
             }
             other => unreachable!("handled with the users: {other:?}"),

@@ -35,6 +35,8 @@ pub struct RunShape {
     pub hostile: usize,
     /// How all of them lie; none: each as it is drawn.
     pub way: Option<HostileWay>,
+    /// Nodes of homes delete what no state needs; those of a crowd do so always.
+    pub collects: bool,
     /// A bug that all nodes have.
     pub bug: Option<SeededBug>,
 }
@@ -42,12 +44,14 @@ pub struct RunShape {
 impl RunShape {
     /// As seeds are run by default.
     pub fn of(seed: u64) -> Self {
-        Self { seed, kind: RunKind::Crowded, nodes: 10, minutes: CROWDED_MINUTES, hostile: 0, way: None, bug: None }
+        let (kind, minutes, collects) = (RunKind::Crowded, CROWDED_MINUTES, true);
+        Self { seed, kind, nodes: 10, minutes, hostile: 0, way: None, collects, bug: None }
     }
 
     /// As seeds of homes are run by default.
     pub fn household(seed: u64) -> Self {
-        Self { kind: RunKind::Household, nodes: 8, minutes: HOUSEHOLD_MINUTES, ..Self::of(seed) }
+        let (kind, minutes, collects) = (RunKind::Household, HOUSEHOLD_MINUTES, false);
+        Self { kind, nodes: 8, minutes, collects, ..Self::of(seed) }
     }
 
     /// When faults end.

@@ -148,6 +148,9 @@ impl Simulation {
         for id in (0..self.world.machines.len()).filter(|id| self.world.is_honest(*id)).collect::<Vec<MachineId>>() {
             match self.world.wait(id, UserOperation::Status) {
                 OperationEnd::Status(status) if status.repair_pending as usize <= self.hopeless(id) => {}
+                // It cannot tell what is needed of what it has, and the others do not take all of it.
+                OperationEnd::Status(status)
+                    if status.space.as_ref().is_some_and(|space| !space.incomplete.is_empty()) => {}
                 OperationEnd::Status(status) => {
                     return Some(format!("node {id} says that {} blocks are pending", status.repair_pending));
                 }

@@ -65,8 +65,6 @@ impl Simulation {
     pub fn watch_copies(&mut self) {
         self.watches_copies = true;
         self.world.watches_status = true;
-        // Of what nothing needs these checkers know nothing yet.
-        self.world.collect_nothing();
         let checkers = self.checkers();
         checkers.judges_repair = true;
         checkers.promises.may_withhold = true;

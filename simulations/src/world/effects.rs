@@ -183,7 +183,8 @@ impl World {
         for block in std::mem::take(&mut self.machines[machine].store.collected) {
             let copy = self.machines[machine].store.copy_of(block);
             self.observe(Observed::CopyChanged { machine, block, copy });
-            self.observe(Observed::CopyCollected { machine, block });
+            let members = self.members_of(machine);
+            self.observe(Observed::CopyCollected { machine, block, members });
         }
         done
     }

@@ -36,7 +36,7 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::volume::VersionVector;
 
-pub use self::build::{SMALL, UNIT_BYTES};
+pub use self::build::{HOUR_MS, SMALL, UNIT_BYTES};
 use self::forgery::HostileMember;
 pub use self::forgery::HostileWay;
 pub use self::seeded_bug::SeededBug;

@@ -83,6 +83,8 @@ pub enum Observed {
     CopyCollected {
         machine: MachineId,
         block: BlockId,
+        /// Who is a member, as far as it knows.
+        members: BTreeSet<NodeId>,
     },
     /// All that a machine's disks have.
     DisksReplaced {

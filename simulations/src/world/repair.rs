@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fsdfs_core::facts::MemberStatus;
 use fsdfs_core::placement::ClusterMap;
 use fsdfs_core::report::StatusReport;
 use fsdfs_core::seam::OpId;
@@ -118,6 +119,14 @@ impl World {
             assigned,
         };
         self.observe(Observed::StatusAnswered { op, said: Box::new(said) });
+    }
+
+    /// Who is a member by the facts of a machine that runs: neither gone nor removed nor revoked.
+    pub(super) fn members_of(&self, machine: MachineId) -> BTreeSet<NodeId> {
+        let process = self.machines[machine].process.as_ref();
+        let members = process.into_iter().flat_map(|process| process.engine.facts().members());
+        let counts = |status| matches!(status, MemberStatus::Member | MemberStatus::Guest);
+        members.filter(|(_, member)| counts(member.status)).map(|(node, _)| *node).collect()
     }
 
     /// Who hears of whom, through others, too.

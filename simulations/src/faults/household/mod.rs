@@ -77,6 +77,9 @@ impl HouseholdScenario {
         let mut world = Simulation::empty(shape.seed, SMALL, trace);
         world.seed_bug(shape.bug);
         world.watch_copies();
+        if !shape.collects {
+            world.collect_nothing();
+        }
         world.pool.set_gone_days(GONE_DAYS);
         let mut rng = world.rng.fork();
         let homes = homes::build(&mut world, &mut rng, shape.nodes);
