@@ -62,6 +62,7 @@ const MODULES: &[&str] = &[
     "fsdfs_node::net::discovery::resolve",
     "fsdfs_node::net::libp2p::driver",
     "fsdfs_node::net::libp2p::gate",
+    "fsdfs_node::net::libp2p::meeting_steps",
     "fsdfs_node::net::libp2p::moving_steps",
     "fsdfs_node::net::libp2p::start",
     "fsdfs_node::net::portmap",
