@@ -147,7 +147,7 @@ impl Repair {
 
     /// Copies came, went or turned out to be damaged.
     pub fn on_changed(&mut self, parts: &mut RepairParts<'_>, change: &CopyChange) {
-        self.note_renewal(parts, change);
+        self.note_wanted(parts, change);
         for node in parts.holdings.on_changed(parts.cx, change) {
             self.comparing.on_changed(parts.cx, node);
         }
@@ -163,16 +163,18 @@ impl Repair {
         self.wake(parts.cx, Some(parts.holdings));
     }
 
-    /// Somebody asked for a copy that no state needed: it will be needed. And what is deleted is known to be gone.
-    fn note_renewal(&mut self, parts: &mut RepairParts<'_>, change: &CopyChange) {
+    /// Somebody wants a copy of what no head needed: it will be needed.
+    fn note_wanted(&mut self, parts: &mut RepairParts<'_>, change: &CopyChange) {
         let [before, after] =
             [&change.before, &change.after].map(|copy| copy.as_ref().filter(|copy| copy.state != CopyState::Damaged));
-        match (before, after) {
-            (None, Some(copy)) => parts.cx.unneeded.on_new(copy.info.id),
-            (Some(before), Some(copy)) if copy.state == CopyState::Held && before.info.renewed < copy.info.renewed => {
+        let Some(copy) = after.filter(|copy| parts.cx.unneeded.is_apart(copy.info.id)) else { return };
+        match before {
+            None => parts.cx.unneeded.on_new(copy.info.id),
+            // To condemn it is no renewal, though its record has that time.
+            Some(before) if copy.state == CopyState::Held && before.info.renewed < copy.info.renewed => {
                 self.on_judged(parts, &before.info, CopyNeed::Needed);
             }
-            _ => {}
+            Some(_) => {}
         }
     }
 

@@ -229,6 +229,17 @@ impl Nodes {
         }
     }
 
+    /// Four, and a block of which only the one has a copy that is not assigned it.
+    fn with_one_elsewhere() -> (Self, RecordInfo, usize) {
+        let mut nodes = Self::new(4);
+        let block = sealed(6);
+        let info = record(&nodes.0[0].cx, &block);
+        let order = nodes.0[0].cx.map.order(block.id(), 3);
+        let last = nodes.0.iter().position(|side| side.cx.me == order[3].node).expect("of the pool");
+        nodes.0[last].old(info.clone(), Some(block));
+        (nodes, info, last)
+    }
+
     fn ids(&self, index: usize) -> BTreeSet<BlockId> {
         self.0[index].disk.keys().copied().collect()
     }

@@ -4,12 +4,7 @@ use super::*;
 
 #[test]
 fn what_is_here_by_chance_goes_to_those_who_are_assigned_it() {
-    let mut nodes = Nodes::new(4);
-    let block = sealed(6);
-    let info = record(&nodes.0[0].cx, &block);
-    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
-    let last = nodes.0.iter().position(|side| side.cx.me == order[3]).expect("of the pool");
-    nodes.0[last].old(info, Some(block));
+    let (mut nodes, _, last) = Nodes::with_one_elsewhere();
     let traffic = nodes.run(120);
     assert_eq!(traffic.blocks, 3, "{traffic:?}");
     assert!((0..4).all(|index| nodes.ids(index).len() == 1));
@@ -20,14 +15,7 @@ fn what_is_here_by_chance_goes_to_those_who_are_assigned_it() {
 
 #[test]
 fn what_is_offered_to_one_that_cannot_say_is_offered_again() {
-    let mut nodes = Nodes::new(4);
-    let block = sealed(6);
-    let info = record(&nodes.0[0].cx, &block);
-    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
-    let index =
-        |nodes: &Nodes, place: usize| nodes.0.iter().position(|side| side.cx.me == order[place]).expect("of it");
-    let last = index(&nodes, 3);
-    nodes.0[last].old(info, Some(block));
+    let (mut nodes, _, _) = Nodes::with_one_elsewhere();
     nodes.0.iter_mut().for_each(|side| side.is_rebuilding = true);
     nodes.run(30);
     nodes.0.iter_mut().for_each(|side| side.is_rebuilding = false);

@@ -39,7 +39,8 @@ fn what_one_deleted_because_nothing_needs_it_does_not_come_back_and_lacks_nowher
     assert_eq!(nodes.run(2 * COMPARE_PERIOD_MS / 1_000).blocks, 0);
     let [one, other] = &nodes.0[..] else { panic!("two") };
     assert!(one.is_equal_to(other.cx.me) && other.is_equal_to(one.cx.me));
-    assert!(one.audits.unproven(&one.cx).is_empty() || !one.cx.peers.get(other.cx.me).expect("up").distrusted);
+    let is_believed = |side: &Side, node| !side.cx.peers.get(node).expect("connected").distrusted;
+    assert!(is_believed(one, other.cx.me) && is_believed(other, one.cx.me), "nobody broke a word");
 }
 
 #[test]
@@ -70,12 +71,7 @@ fn what_is_needed_after_all_comes_to_those_who_deleted_it() {
 
 #[test]
 fn what_was_declined_because_nothing_needed_it_is_offered_again_when_something_does() {
-    let mut nodes = Nodes::new(4);
-    let block = sealed(6);
-    let info = record(&nodes.0[0].cx, &block);
-    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
-    let last = nodes.0.iter().position(|side| side.cx.me == order[3]).expect("of the pool");
-    nodes.0[last].old(info.clone(), Some(block));
+    let (mut nodes, info, last) = Nodes::with_one_elsewhere();
     nodes.0[last].judge(&info, CopyNeed::Unneeded);
     let declined = nodes.run(60);
     assert_eq!(declined.blocks, 0, "{declined:?}");
